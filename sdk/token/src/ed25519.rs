@@ -53,19 +53,12 @@ impl SigningKey {
 
     /// The public key, for the key sets of the servers.
     pub fn public_key(&self) -> [u8; 32] {
-        self.0
-            .public_key()
-            .as_ref()
-            .try_into()
-            .expect("an Ed25519 public key has 32 bytes")
+        self.0.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes")
     }
 
     pub(crate) fn sign(&self, signed_part: &[u8]) -> [u8; SIGNATURE_LEN] {
         let signature = self.0.sign(Message::new(signed_part).as_bytes());
-        signature
-            .as_ref()
-            .try_into()
-            .expect("an Ed25519 signature has 64 bytes")
+        signature.as_ref().try_into().expect("an Ed25519 signature has 64 bytes")
     }
 }
 
@@ -114,9 +107,7 @@ impl VerifyingKey {
         if is_small_order(r) {
             return Err(Reject::SmallOrder);
         }
-        UnparsedPublicKey::new(&ED25519, self.0)
-            .verify(message, signature)
-            .map_err(|_| Reject::Signature)
+        UnparsedPublicKey::new(&ED25519, self.0).verify(message, signature).map_err(|_| Reject::Signature)
     }
 }
 

@@ -213,11 +213,7 @@ impl Visitor<'_> for IdVisitor {
     type Value = [u8; ID_LEN];
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "an id such as {}aaaa… with 26 characters after the prefix",
-            self.prefix
-        )
+        write!(f, "an id such as {}aaaa… with 26 characters after the prefix", self.prefix)
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {

@@ -49,11 +49,7 @@ impl PublicKeySet {
 
     /// The key with this id.
     pub fn get(&self, key_id: u16) -> Option<&VerifyingKey> {
-        self.keys
-            .iter()
-            .flatten()
-            .find(|(id, _)| *id == key_id)
-            .map(|(_, key)| key)
+        self.keys.iter().flatten().find(|(id, _)| *id == key_id).map(|(_, key)| key)
     }
 
     /// The ids of the keys, in the order they were given.

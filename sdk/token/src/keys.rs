@@ -112,10 +112,7 @@ impl fmt::Debug for MasterKey {
 impl GateRoot {
     /// The gate key of one epoch.
     pub fn gate_key(&self, epoch: u16) -> GateKey {
-        GateKey {
-            key: derive(salt::GATE, &self.0, &epoch.to_le_bytes()),
-            epoch,
-        }
+        GateKey { key: derive(salt::GATE, &self.0, &epoch.to_le_bytes()), epoch }
     }
 }
 
@@ -190,14 +187,8 @@ impl GateKeys {
     /// Derives the keys of `current_epoch` and its predecessor, leaving out those below `min_epoch`. A `min_epoch`
     /// above `current_epoch` leaves no key, and no token passes.
     pub fn new(root: &GateRoot, min_epoch: u16, current_epoch: u16) -> Self {
-        let key = |epoch: Option<u16>| {
-            epoch
-                .filter(|epoch| *epoch >= min_epoch)
-                .map(|epoch| root.gate_key(epoch))
-        };
-        Self {
-            keys: [key(Some(current_epoch)), key(current_epoch.checked_sub(1))],
-        }
+        let key = |epoch: Option<u16>| epoch.filter(|epoch| *epoch >= min_epoch).map(|epoch| root.gate_key(epoch));
+        Self { keys: [key(Some(current_epoch)), key(current_epoch.checked_sub(1))] }
     }
 
     pub(crate) fn get(&self, epoch: u16) -> Option<&GateKey> {

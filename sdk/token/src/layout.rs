@@ -94,11 +94,7 @@ impl<'t> View<'t> {
     /// A view of bytes that begin like a token.
     pub(crate) fn with_magic(bytes: &'t [u8]) -> Result<Self, Reject> {
         let view = Self::new(bytes)?;
-        if view.header[field::MAGIC] == MAGIC {
-            Ok(view)
-        } else {
-            Err(Reject::Magic)
-        }
+        if view.header[field::MAGIC] == MAGIC { Ok(view) } else { Err(Reject::Magic) }
     }
 
     pub(crate) fn bytes(&self) -> &'t [u8] {
@@ -119,9 +115,7 @@ impl<'t> View<'t> {
     }
 
     pub(crate) fn signature(&self) -> &'t [u8; SIGNATURE_LEN] {
-        self.tagged_part()
-            .last_chunk()
-            .expect("a view is longer than a signature and a tag")
+        self.tagged_part().last_chunk().expect("a view is longer than a signature and a tag")
     }
 
     /// What the gate tag covers.

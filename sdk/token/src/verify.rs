@@ -35,10 +35,7 @@ pub fn screen<'t>(bytes: &'t [u8], process: &ServerProcessId, gate: &GateKeys) -
     if !key.tag_matches(token.tagged_part(), token.gate_tag()) {
         return Err(Reject::GateTag);
     }
-    Ok(Screened {
-        claims: token.claims()?,
-        token,
-    })
+    Ok(Screened { claims: token.claims()?, token })
 }
 
 /// A token that passed [`screen`]. Its claims are well-formed; they are true only after [`verify`](Screened::verify).
@@ -70,11 +67,7 @@ impl<'t> Screened<'t> {
     /// [`Reject::Expired`]. A token issued later than `now_ms` is *not* refused: once it is verified, it shows that
     /// the server's clock is behind the coordinator's.
     pub fn check_time(&self, now_ms: u64) -> Result<(), Reject> {
-        if self.claims.expires_at_ms > now_ms {
-            Ok(())
-        } else {
-            Err(Reject::Expired)
-        }
+        if self.claims.expires_at_ms > now_ms { Ok(()) } else { Err(Reject::Expired) }
     }
 
     /// Whether it is for this game session.
@@ -82,11 +75,7 @@ impl<'t> Screened<'t> {
     /// # Errors
     /// [`Reject::WrongSession`].
     pub fn check_session(&self, game_session: &GameSessionId) -> Result<(), Reject> {
-        if self.claims.game_session_id == *game_session {
-            Ok(())
-        } else {
-            Err(Reject::WrongSession)
-        }
+        if self.claims.game_session_id == *game_session { Ok(()) } else { Err(Reject::WrongSession) }
     }
 
     /// The last and dearest stage, about 50 µs: the signature.

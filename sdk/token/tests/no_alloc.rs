@@ -74,12 +74,7 @@ fn neither_does_anything_else() {
     let count = allocations(|| {
         let token = world.mint(&claims);
         let holder_key = world.holder_root.holder_key(token.as_bytes()).unwrap();
-        black_box((
-            parse(token.as_bytes()).is_ok(),
-            token.hash(),
-            holder_key.proof_key(),
-            holder_key.server_key(),
-        ));
+        black_box((parse(token.as_bytes()).is_ok(), token.hash(), holder_key.proof_key(), holder_key.server_key()));
         black_box(GateKeys::new(&world.gate_root, 6, 7));
         black_box(Token::from_bytes(token.as_bytes()).is_ok());
     });
@@ -111,27 +106,18 @@ fn verdicts(world: &World) -> Vec<(Vec<u8>, Option<Reject>)> {
         (wrong_tag, Reject::GateTag),
         (sealed(&|token| token[at::FLAGS] = 1), Reject::Flags),
         (sealed(&|token| token[at::PLAYER_ID_LEN] = 0), Reject::PlayerIdLength),
-        (
-            sealed(&|token| put(token, at::PLAYER_DATA_LEN, &[1, 1])),
-            Reject::PlayerDataLength,
-        ),
+        (sealed(&|token| put(token, at::PLAYER_DATA_LEN, &[1, 1])), Reject::PlayerDataLength),
         (sealed(&|token| token[at::PLAYER_DATA_LEN] += 1), Reject::TotalLength),
         (sealed(&|token| token[at::PLAYER_ID] = 0xff), Reject::PlayerIdText),
         (sealed(&|token| token[at::ISSUED_AT_MS + 7] = 0xff), Reject::Lifetime),
-        (
-            sealed(&|token| put(token, at::EXPIRES_AT_MS, &NOW_MS.to_le_bytes())),
-            Reject::Expired,
-        ),
+        (sealed(&|token| put(token, at::EXPIRES_AT_MS, &NOW_MS.to_le_bytes())), Reject::Expired),
         (sealed(&|token| token[at::GAME_SESSION_ID] ^= 1), Reject::WrongSession),
         (sealed(&|token| token[at::KEY_ID] = 2), Reject::UnknownKey),
         (tagged([0x00; 64]), Reject::SmallOrder),
         (tagged([0xff; 64]), Reject::Signature),
         (tagged([0x11; 64]), Reject::Signature),
     ];
-    let mut verdicts: Vec<_> = refused
-        .into_iter()
-        .map(|(token, reason)| (token, Some(reason)))
-        .collect();
+    let mut verdicts: Vec<_> = refused.into_iter().map(|(token, reason)| (token, Some(reason))).collect();
     for claims in [world.minimal_claims(), world.claims(), world.maximal_claims()] {
         verdicts.push((world.mint(&claims).as_bytes().to_vec(), None));
     }

@@ -34,12 +34,8 @@ enum Form {
     NonCanonical { hashed_canonically: bool },
 }
 
-const REDUCED: Form = Form::NonCanonical {
-    hashed_canonically: true,
-};
-const RAW: Form = Form::NonCanonical {
-    hashed_canonically: false,
-};
+const REDUCED: Form = Form::NonCanonical { hashed_canonically: true };
+const RAW: Form = Form::NonCanonical { hashed_canonically: false };
 
 #[derive(Clone, Copy, Debug)]
 struct Recipe {
@@ -83,133 +79,29 @@ const INVALID: Verdict = Verdict::Refused(Reject::Signature);
 /// Recipe, what bare ring says, what we say. Ours are the verdicts of `verify_strict`: x x x V x x x x x x x x.
 const SPECCHECK: [(Recipe, bool, Verdict); 12] = [
     // 0: A and R small, S = 0.
-    (
-        Recipe {
-            a: (0, 1),
-            r: (0, 3),
-            ..CANONICAL
-        },
-        true,
-        WEAK_KEY,
-    ),
+    (Recipe { a: (0, 1), r: (0, 3), ..CANONICAL }, true, WEAK_KEY),
     // 1: A small, R mixed.
-    (
-        Recipe {
-            a: (0, 1),
-            r: (5, 3),
-            ..CANONICAL
-        },
-        true,
-        WEAK_KEY,
-    ),
+    (Recipe { a: (0, 1), r: (5, 3), ..CANONICAL }, true, WEAK_KEY),
     // 2: A mixed, R small.
-    (
-        Recipe {
-            a: (7, 1),
-            r: (0, 3),
-            ..CANONICAL
-        },
-        true,
-        WEAK_R,
-    ),
+    (Recipe { a: (7, 1), r: (0, 3), ..CANONICAL }, true, WEAK_R),
     // 3: A and R mixed. It holds by the strictest equation, so nobody refuses it.
-    (
-        Recipe {
-            a: (7, 1),
-            r: (5, 3),
-            ..CANONICAL
-        },
-        true,
-        Verdict::Accepted,
-    ),
+    (Recipe { a: (7, 1), r: (5, 3), ..CANONICAL }, true, Verdict::Accepted),
     // 4: A and R mixed, with cofactor only.
-    (
-        Recipe {
-            a: (7, 1),
-            r: (5, 3),
-            holds: Holds::WithCofactorOnly,
-            ..CANONICAL
-        },
-        false,
-        INVALID,
-    ),
+    (Recipe { a: (7, 1), r: (5, 3), holds: Holds::WithCofactorOnly, ..CANONICAL }, false, INVALID),
     // 5: A mixed, R of order L, with cofactor only and without reducing 8·k.
-    (
-        Recipe {
-            a: (7, 1),
-            r: (5, 0),
-            holds: Holds::WithCofactorUnreduced,
-            ..CANONICAL
-        },
-        false,
-        INVALID,
-    ),
+    (Recipe { a: (7, 1), r: (5, 0), holds: Holds::WithCofactorUnreduced, ..CANONICAL }, false, INVALID),
     // 6: S just above L.
-    (
-        Recipe {
-            a: (7, 0),
-            r: (5, 0),
-            s_plus_l: 1,
-            ..CANONICAL
-        },
-        false,
-        INVALID,
-    ),
+    (Recipe { a: (7, 0), r: (5, 0), s_plus_l: 1, ..CANONICAL }, false, INVALID),
     // 7: S far above L.
-    (
-        Recipe {
-            a: (7, 0),
-            r: (5, 0),
-            s_plus_l: 14,
-            ..CANONICAL
-        },
-        false,
-        INVALID,
-    ),
+    (Recipe { a: (7, 0), r: (5, 0), s_plus_l: 14, ..CANONICAL }, false, INVALID),
     // 8: R small and not canonical, hashed canonically.
-    (
-        Recipe {
-            a: (7, 1),
-            r: (0, 4),
-            r_form: REDUCED,
-            ..CANONICAL
-        },
-        false,
-        WEAK_R,
-    ),
+    (Recipe { a: (7, 1), r: (0, 4), r_form: REDUCED, ..CANONICAL }, false, WEAK_R),
     // 9: R small and not canonical, hashed as it is.
-    (
-        Recipe {
-            a: (7, 1),
-            r: (0, 4),
-            r_form: RAW,
-            ..CANONICAL
-        },
-        false,
-        WEAK_R,
-    ),
+    (Recipe { a: (7, 1), r: (0, 4), r_form: RAW, ..CANONICAL }, false, WEAK_R),
     // 10: A small and not canonical, hashed canonically.
-    (
-        Recipe {
-            a: (0, 4),
-            a_form: REDUCED,
-            r: (5, 4),
-            ..CANONICAL
-        },
-        false,
-        WEAK_KEY,
-    ),
+    (Recipe { a: (0, 4), a_form: REDUCED, r: (5, 4), ..CANONICAL }, false, WEAK_KEY),
     // 11: A small and not canonical, hashed as it is.
-    (
-        Recipe {
-            a: (0, 4),
-            a_form: RAW,
-            r: (5, 4),
-            ..CANONICAL
-        },
-        true,
-        WEAK_KEY,
-    ),
+    (Recipe { a: (0, 4), a_form: RAW, r: (5, 4), ..CANONICAL }, true, WEAK_KEY),
 ];
 
 #[test]
@@ -220,10 +112,7 @@ fn the_twelve_cases_of_speccheck() {
         assert_eq!(case.verify(), *ours, "case {number}");
         // A key of small order that somehow got past the loading does not make a bad R good.
         if recipe.r.0 == 0 {
-            assert_eq!(
-                VerifyingKey(case.key).verify_strict(&case.message, &case.signature),
-                Err(Reject::SmallOrder)
-            );
+            assert_eq!(VerifyingKey(case.key).verify_strict(&case.message, &case.signature), Err(Reject::SmallOrder));
         }
     }
 }
@@ -233,19 +122,9 @@ fn the_twelve_cases_of_speccheck() {
 fn the_non_canonical_cases_with_every_small_point() {
     for torsion in [0, 2, 4, 6] {
         for form in [REDUCED, RAW] {
-            let small_r = Recipe {
-                a: (7, 1),
-                r: (0, torsion),
-                r_form: form,
-                ..CANONICAL
-            };
+            let small_r = Recipe { a: (7, 1), r: (0, torsion), r_form: form, ..CANONICAL };
             assert_eq!(small_r.cook().verify(), WEAK_R, "{small_r:?}");
-            let small_a = Recipe {
-                a: (0, torsion),
-                a_form: form,
-                r: (5, torsion),
-                ..CANONICAL
-            };
+            let small_a = Recipe { a: (0, torsion), a_form: form, r: (5, torsion), ..CANONICAL };
             assert_eq!(small_a.cook().verify(), WEAK_KEY, "{small_a:?}");
         }
     }
@@ -261,11 +140,7 @@ fn weak_public_keys() {
     }
     assert_eq!(encodings.len(), 14);
     for bytes in &encodings {
-        assert_eq!(
-            VerifyingKey::from_bytes(*bytes),
-            Err(WeakKey::SmallOrder),
-            "{bytes:02x?}"
-        );
+        assert_eq!(VerifyingKey::from_bytes(*bytes), Err(WeakKey::SmallOrder), "{bytes:02x?}");
     }
     for low in 0xe0..=0xff {
         for high in [0x7f, 0xff] {
@@ -289,11 +164,7 @@ fn the_identity_signs_everything_unless_refused() {
     let mut signature = [0; 64];
     signature[0] = 1;
     for message in 0..100u64 {
-        let case = Case {
-            key: identity,
-            message: message.to_le_bytes(),
-            signature,
-        };
+        let case = Case { key: identity, message: message.to_le_bytes(), signature };
         assert!(case.verify_with_ring());
         assert_eq!(case.verify(), WEAK_KEY);
     }
@@ -302,14 +173,9 @@ fn the_identity_signs_everything_unless_refused() {
 /// Bytes that are no point are taken as a key and verify nothing.
 #[test]
 fn a_key_off_the_curve_verifies_nothing() {
-    let off_curve = (0..=255u8)
-        .map(|low| [low; 32])
-        .find(|bytes| CompressedEdwardsY(*bytes).decompress().is_none());
+    let off_curve = (0..=255u8).map(|low| [low; 32]).find(|bytes| CompressedEdwardsY(*bytes).decompress().is_none());
     let honest = honest_case();
-    let case = Case {
-        key: off_curve.expect("half of all bytes are no point"),
-        ..honest
-    };
+    let case = Case { key: off_curve.expect("half of all bytes are no point"), ..honest };
     assert_eq!(case.verify(), INVALID);
 }
 
@@ -339,10 +205,7 @@ fn extreme_signatures() {
         let mut signature = [0; 64];
         signature[..32].copy_from_slice(&r);
         signature[32..].copy_from_slice(&s);
-        let case = Case {
-            signature,
-            ..honest_case()
-        };
+        let case = Case { signature, ..honest_case() };
         assert_eq!(case.verify(), verdict, "{what}");
     }
 }
@@ -401,9 +264,7 @@ impl Case {
     }
 
     fn verify_with_ring(&self) -> bool {
-        UnparsedPublicKey::new(&ED25519, self.key)
-            .verify(&self.message, &self.signature)
-            .is_ok()
+        UnparsedPublicKey::new(&ED25519, self.key).verify(&self.message, &self.signature).is_ok()
     }
 
     /// `verify_strict` as ed25519-dalek defines it, with keys in their canonical form only.
@@ -443,14 +304,7 @@ impl Recipe {
         let mut signature = [0; 64];
         signature[..32].copy_from_slice(&r_bytes);
         signature[32..].copy_from_slice(&plus_l(s.to_bytes(), self.s_plus_l));
-        (
-            Some(Case {
-                key: a_bytes,
-                message,
-                signature,
-            }),
-            equations(s, point(self.r), k, point(self.a)),
-        )
+        (Some(Case { key: a_bytes, message, signature }), equations(s, point(self.r), k, point(self.a)))
     }
 }
 
@@ -460,11 +314,7 @@ fn equations(s: Scalar, r: EdwardsPoint, k: Scalar, a: EdwardsPoint) -> Vec<Hold
     if left == right {
         return vec![Holds::WithoutCofactor];
     }
-    assert_eq!(
-        left.mul_by_cofactor(),
-        right.mul_by_cofactor(),
-        "every recipe holds with cofactor"
-    );
+    assert_eq!(left.mul_by_cofactor(), right.mul_by_cofactor(), "every recipe holds with cofactor");
     let eight = Scalar::from(8u8);
     let reduced = r.mul_by_cofactor() + (eight * k) * a;
     match left.mul_by_cofactor() == reduced {
@@ -521,9 +371,7 @@ fn challenge(r: &[u8; 32], key: &[u8; 32], message: &[u8]) -> Scalar {
 }
 
 fn decompress_canonical(bytes: [u8; 32]) -> Option<EdwardsPoint> {
-    CompressedEdwardsY(bytes)
-        .decompress()
-        .filter(|point| point.compress().0 == bytes)
+    CompressedEdwardsY(bytes).decompress().filter(|point| point.compress().0 == bytes)
 }
 
 /// A number plus `times` L, without reduction.
@@ -539,12 +387,7 @@ fn plus_l(mut number: [u8; 32], times: u8) -> [u8; 32] {
 }
 
 fn honest_case() -> Case {
-    Recipe {
-        a: (7, 0),
-        r: (5, 0),
-        ..CANONICAL
-    }
-    .cook()
+    Recipe { a: (7, 0), r: (5, 0), ..CANONICAL }.cook()
 }
 
 fn hex<const N: usize>(text: &str) -> [u8; N] {

@@ -57,11 +57,7 @@ fn every_flipped_bit_is_refused() {
             // Somebody who knows the gate keys gets no further, except by undoing a change to the tag.
             if bit < (token.len() - TAG_LEN) * 8 {
                 world.tag(&mut broken);
-                assert!(
-                    world.accept(&broken).is_err(),
-                    "bit {bit} of {} bytes, tagged again",
-                    token.len()
-                );
+                assert!(world.accept(&broken).is_err(), "bit {bit} of {} bytes, tagged again", token.len());
             }
         }
     });
@@ -76,11 +72,7 @@ fn every_truncation_is_refused() {
             assert!(world.accept(&broken).is_err(), "{len} of {} bytes", token.len());
             if len >= limits::MIN_TOKEN_LEN {
                 world.seal(&mut broken);
-                assert_eq!(
-                    world.accept(&broken),
-                    Err(Reject::TotalLength),
-                    "{len} bytes, sealed again"
-                );
+                assert_eq!(world.accept(&broken), Err(Reject::TotalLength), "{len} bytes, sealed again");
             }
         }
     });
@@ -96,17 +88,8 @@ fn every_extension_is_refused() {
                 broken.resize(token.len() + more, filler);
                 assert!(world.accept(&broken).is_err(), "{more} more than {} bytes", token.len());
                 world.seal(&mut broken);
-                let reason = if broken.len() > 544 {
-                    Reject::Length
-                } else {
-                    Reject::TotalLength
-                };
-                assert_eq!(
-                    world.accept(&broken),
-                    Err(reason),
-                    "{more} more than {} bytes, sealed",
-                    token.len()
-                );
+                let reason = if broken.len() > 544 { Reject::Length } else { Reject::TotalLength };
+                assert_eq!(world.accept(&broken), Err(reason), "{more} more than {} bytes, sealed", token.len());
             }
         }
         assert!(world.accept(&[token, token].concat()).is_err());
@@ -142,40 +125,18 @@ fn what_cannot_be_parsed_cannot_be_minted() {
     let long_id = "x".repeat(129);
     let long_data = [0; 257];
     let good = world.claims();
-    let lives = |issued_at_ms, expires_at_ms| Claims {
-        issued_at_ms,
-        expires_at_ms,
-        ..good
-    };
+    let lives = |issued_at_ms, expires_at_ms| Claims { issued_at_ms, expires_at_ms, ..good };
     let gate_key = world.gate_root.gate_key(good.gate_epoch);
     for (claims, error) in [
         (Claims { player_id: "", ..good }, MintError::PlayerIdLength),
-        (
-            Claims {
-                player_id: &long_id,
-                ..good
-            },
-            MintError::PlayerIdLength,
-        ),
-        (
-            Claims {
-                player_data: &long_data,
-                ..good
-            },
-            MintError::PlayerDataLength,
-        ),
+        (Claims { player_id: &long_id, ..good }, MintError::PlayerIdLength),
+        (Claims { player_data: &long_data, ..good }, MintError::PlayerDataLength),
         (lives(1_000, 1_000), MintError::Lifetime),
         (lives(1_000, 999), MintError::Lifetime),
         (lives(1_000, 3_601_001), MintError::Lifetime),
         (lives(0, u64::MAX), MintError::Lifetime),
         (lives(u64::MAX, 0), MintError::Lifetime),
-        (
-            Claims {
-                gate_epoch: good.gate_epoch + 1,
-                ..good
-            },
-            MintError::WrongEpoch,
-        ),
+        (Claims { gate_epoch: good.gate_epoch + 1, ..good }, MintError::WrongEpoch),
     ] {
         assert_eq!(mint(&claims, &world.signing_key, &gate_key), Err(error), "{claims:?}");
     }
@@ -184,14 +145,7 @@ fn what_cannot_be_parsed_cannot_be_minted() {
 
 #[test]
 fn a_token_buffer_takes_what_has_the_length_of_a_token() {
-    for (len, fits) in [
-        (0, false),
-        (160, false),
-        (161, true),
-        (544, true),
-        (545, false),
-        (65_507, false),
-    ] {
+    for (len, fits) in [(0, false), (160, false), (161, true), (544, true), (545, false), (65_507, false)] {
         let bytes = vec![7; len];
         assert_eq!(Token::from_bytes(&bytes).is_ok(), fits, "{len} bytes");
     }
@@ -216,11 +170,7 @@ fn a_token_from_the_future_is_accepted_and_one_at_its_end_is_not() {
         (NOW_MS + 59_000, Some(Reject::Expired)),
         (u64::MAX, Some(Reject::Expired)),
     ] {
-        assert_eq!(
-            accept(token.as_bytes(), &audience, now_ms).err(),
-            verdict,
-            "at {now_ms}"
-        );
+        assert_eq!(accept(token.as_bytes(), &audience, now_ms).err(), verdict, "at {now_ms}");
     }
 }
 
@@ -325,20 +275,9 @@ impl Made {
 
 fn claims() -> impl Strategy<Value = Made> {
     let issued_at_ms = NOW_MS..=u64::MAX - limits::MAX_LIFETIME_MS;
-    let numbers = (
-        any::<bool>(),
-        any::<bool>(),
-        any::<u32>(),
-        issued_at_ms,
-        1..=limits::MAX_LIFETIME_MS,
-    );
+    let numbers = (any::<bool>(), any::<bool>(), any::<u32>(), issued_at_ms, 1..=limits::MAX_LIFETIME_MS);
     let player_id = vec(any::<char>(), 1..=32).prop_map(String::from_iter);
     (numbers, any::<[u8; 16]>(), player_id, vec(any::<u8>(), 0..=256)).prop_map(
-        |(numbers, player_session, player_id, player_data)| Made {
-            numbers,
-            player_session,
-            player_id,
-            player_data,
-        },
+        |(numbers, player_session, player_id, player_data)| Made { numbers, player_session, player_id, player_data },
     )
 }

@@ -21,22 +21,14 @@ fn raw(world: &World, data: &[u8]) {
     let parsed = parse(data);
     let screened = screen(data, &world.process, &world.gate_keys);
     if let Ok(screened) = &screened {
-        assert_eq!(
-            Ok(*screened.claims()),
-            parse(data),
-            "screen reads other claims than parse"
-        );
+        assert_eq!(Ok(*screened.claims()), parse(data), "screen reads other claims than parse");
         assert_eq!(screened.bytes(), data);
     }
     if let Ok(claims) = parsed {
         let minted = world.mint(&claims);
         let signed = data.len() - SEAL_LEN;
         assert_eq!(minted.as_bytes().len(), data.len());
-        assert_eq!(
-            minted.as_bytes()[..signed],
-            data[..signed],
-            "a second encoding of the same claims"
-        );
+        assert_eq!(minted.as_bytes()[..signed], data[..signed], "a second encoding of the same claims");
     }
     assert_eq!(world.holder_root.holder_key(data).err(), parsed.err());
 }
@@ -53,11 +45,7 @@ fn resealed(world: &World, data: &[u8]) {
     let accepted = world.accept(&token);
     assert_eq!(accepted.is_ok(), should_be_accepted(world, &token), "{accepted:?}");
     if let Ok(claims) = accepted {
-        assert_eq!(
-            world.mint(&claims).as_bytes(),
-            token,
-            "a second encoding of the same claims"
-        );
+        assert_eq!(world.mint(&claims).as_bytes(), token, "a second encoding of the same claims");
     }
 }
 

@@ -8,10 +8,7 @@ fn golden_texts() {
     for (bytes, text) in [
         ([0x00; 16], "gs-aaaaaaaaaaaaaaaaaaaaaaaaaa"),
         ([0xff; 16], "gs-77777777777777777777777774"),
-        (
-            core::array::from_fn(|place| place as u8),
-            "gs-aaaqeayeaudaocajbifqydiob4",
-        ),
+        (core::array::from_fn(|place| place as u8), "gs-aaaqeayeaudaocajbifqydiob4"),
         (*b"playgate id test", "gs-obwgc6lhmf2gkidjmqqhizltoq"),
     ] {
         let id = GameSessionId::from_bytes(bytes);

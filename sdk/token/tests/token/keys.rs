@@ -23,10 +23,7 @@ fn the_gate_tag_is_siphash_2_4_128() {
     let tag = |message: &[u8]| SipHasher24::new_with_key(&key).hash(message).as_bytes();
     assert_eq!(u128::from_be_bytes(tag(&[])), 0xa3817f04_ba25a8e6_6df67214_c7550293);
     let message: [u8; 15] = core::array::from_fn(|place| place as u8);
-    assert_eq!(
-        u128::from_be_bytes(tag(&message)),
-        0x5493e999_33b0a811_7e08ec0f_97cfc3d9
-    );
+    assert_eq!(u128::from_be_bytes(tag(&message)), 0x5493e999_33b0a811_7e08ec0f_97cfc3d9);
 }
 
 #[test]
@@ -35,14 +32,8 @@ fn derived_keys_are_those_of_the_protocol() {
     let master = MasterKey::from_bytes(MASTER);
     let process = world.process.as_bytes();
     let token = world.token();
-    assert_eq!(
-        *master.gate_root(&world.process).as_bytes(),
-        spec::gate_root(&MASTER, process)
-    );
-    assert_eq!(
-        *master.holder_root(&world.process).as_bytes(),
-        spec::holder_root(&MASTER, process)
-    );
+    assert_eq!(*master.gate_root(&world.process).as_bytes(), spec::gate_root(&MASTER, process));
+    assert_eq!(*master.holder_root(&world.process).as_bytes(), spec::holder_root(&MASTER, process));
 
     let holder_key = world.holder_root.holder_key(&token).unwrap();
     let expected = spec::holder_key(world.holder_root.as_bytes(), &token);
@@ -71,10 +62,7 @@ fn a_holder_key_belongs_to_one_token_and_one_process() {
     let key = |root: &HolderRoot, token: &[u8]| *root.holder_key(token).unwrap().as_bytes();
     let own = key(&world.holder_root, &token);
 
-    let other_claims = Claims {
-        ordinal: 43,
-        ..world.claims()
-    };
+    let other_claims = Claims { ordinal: 43, ..world.claims() };
     assert_ne!(key(&world.holder_root, world.mint(&other_claims).as_bytes()), own);
     let other_root = MasterKey::from_bytes(MASTER).holder_root(&ServerProcessId::from_bytes([0; 16]));
     assert_ne!(key(&other_root, &token), own);
@@ -100,15 +88,8 @@ fn the_epoch_window_holds_the_current_epoch_and_the_one_before() {
     ] {
         let window = GateKeys::new(&world.gate_root, min, current);
         for epoch in [0, 1, 5, 6, 7, 8, u16::MAX - 1, u16::MAX] {
-            let token = world.mint(&Claims {
-                gate_epoch: epoch,
-                ..world.claims()
-            });
-            let expected = if accepted.contains(&epoch) {
-                None
-            } else {
-                Some(Reject::UnknownEpoch)
-            };
+            let token = world.mint(&Claims { gate_epoch: epoch, ..world.claims() });
+            let expected = if accepted.contains(&epoch) { None } else { Some(Reject::UnknownEpoch) };
             let found = screen(token.as_bytes(), &world.process, &window).err();
             assert_eq!(found, expected, "epoch {epoch} in {min}..={current}");
         }
@@ -120,10 +101,7 @@ fn a_key_set_keeps_what_it_is_given() {
     let world = World::new();
     let ids: Vec<u16> = world.key_set.key_ids().collect();
     assert_eq!(ids, [1, u16::MAX]);
-    assert_eq!(
-        *world.key_set.get(1).unwrap().as_bytes(),
-        world.signing_key.public_key()
-    );
+    assert_eq!(*world.key_set.get(1).unwrap().as_bytes(), world.signing_key.public_key());
     assert_eq!(world.key_set.get(2), None);
     assert_eq!(PublicKeySet::new(&[]).unwrap().get(0), None);
     assert_eq!(PublicKeySet::new(&[]).unwrap(), PublicKeySet::default());
@@ -135,14 +113,8 @@ fn a_key_set_refuses_keys_that_no_honest_signer_has() {
     let good = world.signing_key.public_key();
     let [identity, above_p] = [point([1, 0, 0], 0x00), point([0xf0, 0xff, 0xff], 0x7f)];
     for (keys, error) in [
-        (
-            &[(0, good), (1, good), (2, good), (3, good), (4, good)][..],
-            KeySetError::TooMany,
-        ),
-        (
-            &[(5, good), (5, world.other_signing_key.public_key())],
-            KeySetError::DuplicateId(5),
-        ),
+        (&[(0, good), (1, good), (2, good), (3, good), (4, good)][..], KeySetError::TooMany),
+        (&[(5, good), (5, world.other_signing_key.public_key())], KeySetError::DuplicateId(5)),
         (&[(5, good), (5, good)], KeySetError::DuplicateId(5)),
         (&[(5, good), (6, identity)], KeySetError::SmallOrder(6)),
         (&[(7, above_p), (5, good)], KeySetError::NonCanonical(7)),
@@ -164,10 +136,7 @@ fn rotation_is_a_matter_of_the_set() {
         (only(1, &world.other_signing_key), Some(Reject::Signature)),
         (PublicKeySet::default(), Some(Reject::UnknownKey)),
     ] {
-        let audience = Audience {
-            key_set: &set,
-            ..world.audience()
-        };
+        let audience = Audience { key_set: &set, ..world.audience() };
         assert_eq!(accept(&token, &audience, 0).err(), verdict, "{set:?}");
     }
 }

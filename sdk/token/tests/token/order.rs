@@ -12,23 +12,15 @@ type Fault = (Reject, fn(&mut [u8]));
 const FAULTS: [Fault; 14] = [
     (Reject::Magic, |token| put(token, 0, b"PGT2")),
     (Reject::WrongProcess, |token| token[at::SERVER_PROCESS_ID + 15] ^= 1),
-    (Reject::UnknownEpoch, |token| {
-        put(token, at::GATE_EPOCH, &8u16.to_le_bytes())
-    }),
+    (Reject::UnknownEpoch, |token| put(token, at::GATE_EPOCH, &8u16.to_le_bytes())),
     (Reject::GateTag, |_| ()), // broken when everything else is done
     (Reject::Flags, |token| token[at::FLAGS] = 1),
     (Reject::PlayerIdLength, |token| token[at::PLAYER_ID_LEN] = 0),
-    (Reject::PlayerDataLength, |token| {
-        put(token, at::PLAYER_DATA_LEN, &257u16.to_le_bytes())
-    }),
+    (Reject::PlayerDataLength, |token| put(token, at::PLAYER_DATA_LEN, &257u16.to_le_bytes())),
     (Reject::TotalLength, |token| token[at::PLAYER_DATA_LEN] = 31),
     (Reject::PlayerIdText, |token| token[at::PLAYER_ID] = 0xff),
-    (Reject::Lifetime, |token| {
-        put(token, at::ISSUED_AT_MS, &u64::MAX.to_le_bytes())
-    }),
-    (Reject::Expired, |token| {
-        put(token, at::EXPIRES_AT_MS, &NOW_MS.to_le_bytes())
-    }),
+    (Reject::Lifetime, |token| put(token, at::ISSUED_AT_MS, &u64::MAX.to_le_bytes())),
+    (Reject::Expired, |token| put(token, at::EXPIRES_AT_MS, &NOW_MS.to_le_bytes())),
     (Reject::WrongSession, |token| token[at::GAME_SESSION_ID] ^= 1),
     (Reject::UnknownKey, |token| put(token, at::KEY_ID, &3u16.to_le_bytes())),
     (Reject::Signature, |_| ()), // signed by the wrong key
@@ -69,10 +61,8 @@ fn length_comes_first_and_small_order_before_the_signature() {
 /// The reasons stand in the enum in the order of the checks.
 #[test]
 fn the_order_of_the_reasons_is_the_order_of_the_checks() {
-    let in_order: Vec<Reject> = Reject::ALL
-        .into_iter()
-        .filter(|reason| ![Reject::Length, Reject::SmallOrder].contains(reason))
-        .collect();
+    let in_order: Vec<Reject> =
+        Reject::ALL.into_iter().filter(|reason| ![Reject::Length, Reject::SmallOrder].contains(reason)).collect();
     assert_eq!(in_order, FAULTS.map(|(reason, _)| reason));
 }
 
@@ -80,14 +70,9 @@ fn the_order_of_the_reasons_is_the_order_of_the_checks() {
 #[test]
 fn parse_reports_what_needs_no_key() {
     let world = World::new();
-    let structural = [
-        Reject::Magic,
-        Reject::Flags,
-        Reject::PlayerIdLength,
-        Reject::PlayerDataLength,
-    ]
-    .into_iter()
-    .chain([Reject::TotalLength, Reject::PlayerIdText, Reject::Lifetime]);
+    let structural = [Reject::Magic, Reject::Flags, Reject::PlayerIdLength, Reject::PlayerDataLength]
+        .into_iter()
+        .chain([Reject::TotalLength, Reject::PlayerIdText, Reject::Lifetime]);
     let structural: Vec<Reject> = structural.collect();
     for (fault, (reason, _)) in FAULTS.iter().enumerate() {
         let token = with_faults(&world, fault, fault);
@@ -104,11 +89,7 @@ fn with_faults(world: &World, first: usize, second: usize) -> Vec<u8> {
     if first != second {
         FAULTS[first].1(&mut token);
     }
-    let signer = if faulty(Reject::Signature) {
-        &world.other_signer
-    } else {
-        &world.signer
-    };
+    let signer = if faulty(Reject::Signature) { &world.other_signer } else { &world.signer };
     spec::sign(&mut token, signer);
     world.tag(&mut token);
     if faulty(Reject::GateTag) {

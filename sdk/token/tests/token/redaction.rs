@@ -27,11 +27,7 @@ fn debug_shows_no_secret() {
         ("ServerKey", &server_key, "ServerKey(…)"),
         ("SigningKey", &world.signing_key, "SigningKey(…)"),
         ("GateKey", &gate_key, "GateKey(epoch 7, …)"),
-        (
-            "GateKeys",
-            &world.gate_keys,
-            "GateKeys { keys: [Some(GateKey(epoch 7, …)), Some(GateKey(epoch 6, …))] }",
-        ),
+        ("GateKeys", &world.gate_keys, "GateKeys { keys: [Some(GateKey(epoch 7, …)), Some(GateKey(epoch 6, …))] }"),
         ("Token", &token, "Token(212 bytes)"),
         ("Claims", &world.claims(), ""),
         ("Screened", &screened, ""),
@@ -56,10 +52,7 @@ fn debug_shows_no_secret() {
                 assert!(!shows(&shown, secret), "{name} shows a secret: {shown}");
             }
         }
-        assert!(
-            expected.is_empty() || format!("{value:?}") == expected,
-            "{name}: {value:?}"
-        );
+        assert!(expected.is_empty() || format!("{value:?}") == expected, "{name}: {value:?}");
     }
 }
 
@@ -98,7 +91,5 @@ fn shows(text: &str, secret: &[u8]) -> bool {
         |bytes| bytes.iter().map(|byte| format!(",{byte}")).collect(),
         |bytes| String::from_utf8_lossy(bytes).to_lowercase(),
     ];
-    secret
-        .windows(4)
-        .any(|four| forms.iter().any(|form| squeezed.contains(&form(four))))
+    secret.windows(4).any(|four| forms.iter().any(|form| squeezed.contains(&form(four))))
 }

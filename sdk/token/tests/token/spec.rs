@@ -38,17 +38,11 @@ pub fn holder_root(master: &[u8], process: &[u8; 16]) -> [u8; 32] {
 }
 
 pub fn gate_key(gate_root: &[u8], epoch: u16) -> [u8; 16] {
-    *hkdf("playgate/v1/gate", gate_root, &epoch.to_le_bytes())
-        .first_chunk()
-        .unwrap()
+    *hkdf("playgate/v1/gate", gate_root, &epoch.to_le_bytes()).first_chunk().unwrap()
 }
 
 pub fn holder_key(holder_root: &[u8], token: &[u8]) -> [u8; 32] {
-    hkdf(
-        "playgate/v1/holder",
-        holder_root,
-        &sha256(&token[..token.len() - TAG_LEN]),
-    )
+    hkdf("playgate/v1/holder", holder_root, &sha256(&token[..token.len() - TAG_LEN]))
 }
 
 pub fn proof_key(holder_key: &[u8]) -> [u8; 32] {

@@ -65,10 +65,7 @@ impl World {
         let gate_root = master.gate_root(&process);
         let signing_key = SigningKey::from_seed(&SEED);
         let other_signing_key = SigningKey::from_seed(&OTHER_SEED);
-        let public_keys = [
-            (KEY_ID, signing_key.public_key()),
-            (OTHER_KEY_ID, other_signing_key.public_key()),
-        ];
+        let public_keys = [(KEY_ID, signing_key.public_key()), (OTHER_KEY_ID, other_signing_key.public_key())];
         Self {
             process,
             game_session: GameSessionId::from_parts(1, NOW_MS - 30_000, *b"session-1"),
@@ -153,11 +150,7 @@ impl World {
 
     /// Mints with the keys that the claims name.
     pub fn mint(&self, claims: &Claims<'_>) -> Token {
-        let key = if claims.key_id == OTHER_KEY_ID {
-            &self.other_signing_key
-        } else {
-            &self.signing_key
-        };
+        let key = if claims.key_id == OTHER_KEY_ID { &self.other_signing_key } else { &self.signing_key };
         mint(claims, key, &self.gate_root.gate_key(claims.gate_epoch)).unwrap()
     }
 
@@ -175,14 +168,7 @@ impl World {
     /// Signs with the key that the token names, then tags: what only the coordinator can do.
     pub fn seal(&self, token: &mut [u8]) {
         let key_id = u16::from_le_bytes([token[at::KEY_ID], token[at::KEY_ID + 1]]);
-        spec::sign(
-            token,
-            if key_id == OTHER_KEY_ID {
-                &self.other_signer
-            } else {
-                &self.signer
-            },
-        );
+        spec::sign(token, if key_id == OTHER_KEY_ID { &self.other_signer } else { &self.signer });
         self.tag(token);
     }
 }

@@ -119,10 +119,7 @@ fn the_committed_vectors_are_those_the_code_makes() {
         std::fs::write(FILE, &made).unwrap();
     }
     let committed = std::fs::read_to_string(FILE).expect("vectors/pgt1.json is committed");
-    assert!(
-        made == committed,
-        "the vectors differ from {FILE}; PLAYGATE_BLESS=1 shows how"
-    );
+    assert!(made == committed, "the vectors differ from {FILE}; PLAYGATE_BLESS=1 shows how");
 }
 
 /// As another implementation would use the file: from its text alone.
@@ -132,10 +129,7 @@ fn every_committed_vector_gets_its_verdict() {
     let server = &vectors.server;
     let gate_root = GateRoot::from_bytes(from_hex(&server.gate_root).try_into().unwrap());
     let holder_root = HolderRoot::from_bytes(from_hex(&server.holder_root).try_into().unwrap());
-    let public_keys = server
-        .public_keys
-        .iter()
-        .map(|key| (key.key_id, from_hex(&key.public_key).try_into().unwrap()));
+    let public_keys = server.public_keys.iter().map(|key| (key.key_id, from_hex(&key.public_key).try_into().unwrap()));
     let audience = Audience {
         process: server.server_process_id,
         game_session: server.game_session_id,
@@ -147,25 +141,15 @@ fn every_committed_vector_gets_its_verdict() {
         check_accepted(vector, &vectors.coordinator, &audience, &holder_root, server.now_ms);
     }
     for vector in &vectors.reject {
-        let verdict = accept(&from_hex(&vector.token), &audience, server.now_ms)
-            .err()
-            .map(Reject::as_str);
+        let verdict = accept(&from_hex(&vector.token), &audience, server.now_ms).err().map(Reject::as_str);
         assert_eq!(verdict, Some(vector.reason.as_str()), "{}", vector.name);
     }
     for reason in Reject::ALL {
-        assert!(
-            vectors.reject.iter().any(|vector| vector.reason == reason.as_str()),
-            "no vector for {reason}"
-        );
+        assert!(vectors.reject.iter().any(|vector| vector.reason == reason.as_str()), "no vector for {reason}");
     }
     for vector in &vectors.reject_public_key {
         let key = from_hex(&vector.public_key).try_into().unwrap();
-        assert_eq!(
-            PublicKeySet::new(&[(1, key)]).unwrap_err(),
-            key_error(&vector.reason),
-            "{}",
-            vector.name
-        );
+        assert_eq!(PublicKeySet::new(&[(1, key)]).unwrap_err(), key_error(&vector.reason), "{}", vector.name);
     }
 }
 
@@ -186,19 +170,11 @@ fn check_accepted(
     assert_eq!(to_hex(holder_key.proof_key().as_bytes()), vector.proof_key, "{name}");
     assert_eq!(to_hex(holder_key.server_key().as_bytes()), vector.server_key, "{name}");
 
-    let pair = coordinator
-        .signing_keys
-        .iter()
-        .find(|pair| pair.key_id == claims.key_id)
-        .unwrap();
+    let pair = coordinator.signing_keys.iter().find(|pair| pair.key_id == claims.key_id).unwrap();
     let signing_key = SigningKey::from_seed(&from_hex(&pair.seed).try_into().unwrap());
     let master = MasterKey::from_bytes(from_hex(&coordinator.master_key).try_into().unwrap());
     let gate_key = master.gate_root(&claims.server_process_id).gate_key(claims.gate_epoch);
-    assert_eq!(
-        mint(&claims, &signing_key, &gate_key).unwrap().as_bytes(),
-        token,
-        "{name}"
-    );
+    assert_eq!(mint(&claims, &signing_key, &gate_key).unwrap().as_bytes(), token, "{name}");
 }
 
 impl From<&Claims<'_>> for ClaimsText {
@@ -232,8 +208,5 @@ fn to_hex(bytes: &[u8]) -> String {
 
 fn from_hex(text: &str) -> Vec<u8> {
     assert!(text.len().is_multiple_of(2), "half a byte: {text}");
-    (0..text.len())
-        .step_by(2)
-        .map(|place| u8::from_str_radix(&text[place..place + 2], 16).unwrap())
-        .collect()
+    (0..text.len()).step_by(2).map(|place| u8::from_str_radix(&text[place..place + 2], 16).unwrap()).collect()
 }

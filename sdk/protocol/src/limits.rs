@@ -1,0 +1,84 @@
+//! Every bound on what crosses a wire, with its reason. Bounds are checked before anything is decoded or allocated.
+
+/// Wire versions this build speaks, both ends included. The number rises when an old peer could misread a new one.
+pub const WIRE_VERSION_MIN: u16 = 1;
+/// See [`WIRE_VERSION_MIN`].
+pub const WIRE_VERSION_MAX: u16 = 1;
+
+/// Payload of one control frame. Large enough for 64 tickets or 1,500 process ids, small enough that
+/// 10,000 hostile peers can pin 640 MB at the very most.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// u32 little-endian payload length.
+pub const FRAME_HEADER_BYTES: usize = 4;
+
+/// Name of a fleet: fits a metric label and a file name.
+pub const FLEET_ID_BYTES_MAX: usize = 64;
+/// Display names of sessions, hosts and processes.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Free text for people: reasons, error details.
+pub const DETAIL_BYTES_MAX: usize = 512;
+/// Name and version of the peer's software, for logs.
+pub const SOFTWARE_BYTES_MAX: usize = 64;
+/// Opaque player id, as in the token.
+pub const PLAYER_ID_BYTES_MAX: usize = 128;
+/// Player data that rides inside the token.
+pub const PLAYER_DATA_BYTES_MAX: usize = 256;
+/// An encoded player-session token.
+pub const TOKEN_BYTES_MAX: usize = 576;
+/// Caller-chosen idempotency key (GameLift allows 48; a UUID with a prefix fits in 64).
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
+
+/// Properties of a game session; count, key and value bounds are GameLift's.
+pub const PROPERTIES_MAX: usize = 16;
+/// Key of one property.
+pub const PROPERTY_KEY_BYTES_MAX: usize = 32;
+/// Value of one property.
+pub const PROPERTY_VALUE_BYTES_MAX: usize = 96;
+/// Opaque session data handed to the server. With the rest of a create request it fits one frame.
+pub const SESSION_DATA_BYTES_MAX: usize = 48 * 1024;
+/// Most players one game session may admit.
+pub const PLAYERS_PER_SESSION_MAX: u16 = u16::MAX;
+/// Ordinals one game session may hand out: the gate keeps two bits for each, so 256 KiB at the end of a very long session.
+pub const ORDINALS_PER_SESSION_MAX: u32 = 1 << 20;
+/// Players in one reservation request; 64 tickets of at most 760 bytes fit one frame.
+pub const PLAYERS_PER_REQUEST_MAX: usize = 64;
+/// Rows in one page of a list.
+pub const PAGE_MAX: usize = 64;
+
+/// Shortest reservation a backend may ask for.
+pub const RESERVATION_MS_MIN: u64 = 1_000;
+/// Longest; also the longest lifetime of a token.
+pub const RESERVATION_MS_MAX: u64 = 3_600_000;
+
+/// Public signing keys in force at once: the one in use, its successor, and two on their way out.
+pub const SIGNING_KEYS_MAX: usize = 4;
+/// Ports one server process may report.
+pub const PORTS_PER_PROCESS_MAX: usize = 8;
+/// Addresses in one ticket (the server directly, or several relays).
+pub const TICKET_ADDRESSES_MAX: usize = 4;
+
+/// Arguments of one launch command.
+pub const ARGV_MAX: usize = 64;
+/// One argument, after templates are filled in.
+pub const ARG_BYTES_MAX: usize = 4_096;
+/// Environment variables a fleet sets or lets through.
+pub const ENV_MAX: usize = 64;
+/// Server processes on one host. Their ids fit one inventory frame.
+pub const PROCESSES_PER_HOST_MAX: usize = 2_048;
+/// Last output kept with the record of an exit.
+pub const OUTPUT_TAIL_BYTES_MAX: usize = 2_048;
+
+/// Records in one batch of reports; a full batch of the largest records fits one frame.
+pub const REPORTS_PER_BATCH_MAX: usize = 256;
+/// Exit records carry output, so fewer fit a frame.
+pub const AGENT_REPORTS_PER_BATCH_MAX: usize = 16;
+/// Revoked ordinals that await the server's answer, in one statement of the wanted state.
+pub const REVOKED_MAX: usize = 1_024;
+
+const _: () = assert!(
+    SESSION_DATA_BYTES_MAX + PROPERTIES_MAX * (PROPERTY_KEY_BYTES_MAX + PROPERTY_VALUE_BYTES_MAX + 4) + 2_048
+        < FRAME_BYTES_MAX
+);
+const _: () = assert!(PLAYERS_PER_REQUEST_MAX * (TOKEN_BYTES_MAX + 184) < FRAME_BYTES_MAX);
+const _: () = assert!(PROCESSES_PER_HOST_MAX * 16 + 64 < FRAME_BYTES_MAX);
+const _: () = assert!(AGENT_REPORTS_PER_BATCH_MAX * (OUTPUT_TAIL_BYTES_MAX + DETAIL_BYTES_MAX + 64) < FRAME_BYTES_MAX);
