@@ -1,0 +1,15 @@
+//! Stories about a gate, its coordinator and its players.
+
+#![allow(clippy::unwrap_used)] // everything in here is a test
+
+mod allocations;
+mod floor;
+mod golden;
+mod hostile;
+mod joiner;
+mod model;
+mod reconnect;
+mod refusals;
+mod reports;
+mod sessions;
+mod world;
