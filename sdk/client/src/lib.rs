@@ -1,0 +1,73 @@
+//! The client of Playgate: for a studio's backend, for operators' tools, and for the game on the player's machine.
+//!
+//! ```text
+//!   Backend ──create_game_session──► coordinator ──starts it on──► game server
+//!      │    ◄──session, tickets────                                    ▲
+//!      │ ticket, over the studio's own channel                         │
+//!      ▼                                                               │
+//!   player::join ══════════════ UDP, direct ═══════════════════════════╝
+//! ```
+//!
+//! # How does a backend bring players into a match?
+//! ```no_run
+//! use playgate_client::protocol::JoinKey;
+//! use playgate_client::{Backend, BackendConfig, NewGameSession, NewPlayerSessions};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // From `playgate key new --role backend`; needed until backend.key exists.
+//! let key = JoinKey::from_text(&std::env::var("PLAYGATE_JOIN_KEY")?)?;
+//! let backend = Backend::connect(BackendConfig::from_join_key(key, "backend.key")).await?;
+//!
+//! let session = backend.create_game_session(NewGameSession::new("arena", 16).property("map", "plaza")).await?;
+//! let request = NewPlayerSessions::new(session.id).player("alice", b"team=red").player("bob", b"team=blue");
+//! for ticket in backend.create_player_sessions(request).await? {
+//!     println!("{}", ticket.to_text()); // a secret: for this player's eyes only
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How does a player join?
+//! ```no_run
+//! use std::time::Duration;
+//! use playgate_client::player::{self, Ticket};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ticket = Ticket::from_text(&std::env::var("TICKET")?)?;
+//! let (socket, joined) = player::join(&ticket, Duration::from_secs(10)).await?;
+//! socket.send_to(b"hello, game", joined.server).await?;
+//! // Lost the connection? The same call again, with the same ticket.
+//! # Ok(())
+//! # }
+//! ```
+//! Games without tokio: [`player::join_blocking`]. Games with a loop of their own: [`player::Joiner`].
+//!
+//! # What happens when the coordinator is away?
+//! Players are not affected: joining and coming back is between them and the game server. Calls of a backend wait for
+//! the link to come back, as long as their patience lasts ([`Backend::within`]), and fail in a way that says whether
+//! they may have been done ([`CallFailed`]).
+
+mod backend;
+mod calls;
+mod config;
+mod connect;
+mod driver;
+mod error;
+mod key_file;
+pub mod limits;
+mod operator;
+pub mod player;
+mod random;
+mod requests;
+
+pub use backend::{Backend, Until};
+pub use config::BackendConfig;
+pub use error::{CallFailed, ConnectError, KeyFileError};
+pub use key_file::read_operator_key;
+pub use operator::Operator;
+/// Ids, keys, tickets, and the types of answers.
+pub use playgate_protocol as protocol;
+pub use playgate_protocol::{JoinKey, OperatorKey, Ticket};
+pub use requests::{NewGameSession, NewPlayerSessions};
