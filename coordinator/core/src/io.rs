@@ -1,0 +1,214 @@
+//! What goes into the core and what comes out.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use playgate_protocol::agent::AgentUp;
+use playgate_protocol::api::{Answer, BackendUp, CallError, OperatorUp};
+use playgate_protocol::server::{ServerDown, ServerUp};
+use playgate_protocol::{Detail, Fingerprint, FleetId, Hello, HostId, Name, Refusal, ServerProcessId, TimeMs};
+
+use crate::fleet::FleetConfig;
+use crate::rows::{PlayerSessionRow, Row};
+
+/// One link, as the shell numbers them; never reused while the coordinator runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// Something that happened outside.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A fleet is to exist with this configuration.
+    ApplyFleet(FleetConfig),
+    /// A public key that tokens are signed with from here on.
+    ApplySigningKey {
+        /// As in the token.
+        key_id: u16,
+        /// Ed25519.
+        public_key: [u8; 32],
+    },
+    /// This key is an operator's.
+    ApplyOperator(Fingerprint),
+    /// A peer introduced itself on a link.
+    Opened {
+        /// The link.
+        link: LinkId,
+        /// The peer's key, proven by TLS.
+        peer: Fingerprint,
+        /// Where it comes from.
+        from: IpAddr,
+        /// What it said.
+        hello: Hello,
+        /// Whether a launch credential in `hello` is the one made for that process.
+        launch_proven: bool,
+    },
+    /// A link is gone.
+    Closed(LinkId),
+    /// From a game server.
+    Server(LinkId, ServerUp),
+    /// From an agent.
+    Agent(LinkId, AgentUp),
+    /// From a backend.
+    Backend(LinkId, BackendUp),
+    /// From an operator.
+    Operator(LinkId, OperatorUp),
+    /// The disk is nearly full, or has room again.
+    StoreLow(bool),
+    /// The wall clock disagrees with coordinator time.
+    ClockSkew(Detail),
+}
+
+/// The outcome of a turn: `rows` must be durable before any of `outputs` leaves.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// What changed.
+    pub rows: Vec<Row>,
+    /// What leaves then, in this order.
+    pub outputs: Vec<Output>,
+}
+
+/// Something to be done outside.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// The peer is who it says; the shell adds the secrets that are its to know.
+    Welcome {
+        /// The link.
+        link: LinkId,
+        /// The version both speak.
+        version: u16,
+        /// The coordinator's time.
+        now_ms: TimeMs,
+        /// Who it is.
+        role: Welcomed,
+    },
+    /// The peer is refused; the link closes behind this.
+    Refuse {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// To a game server.
+    Server(LinkId, ServerDown),
+    /// To an agent: launch; the shell adds the credential.
+    Launch {
+        /// The agent's link.
+        link: LinkId,
+        /// Which process.
+        process: ServerProcessId,
+        /// Its name.
+        name: Name,
+        /// How.
+        fleet: Arc<FleetConfig>,
+    },
+    /// To an agent: stop.
+    Stop {
+        /// The agent's link.
+        link: LinkId,
+        /// Which process.
+        process: ServerProcessId,
+        /// How long before SIGTERM.
+        grace_ms: u32,
+        /// From SIGTERM to SIGKILL.
+        term_grace_ms: u32,
+    },
+    /// To an agent: reports are durable.
+    AgentAck {
+        /// The agent's link.
+        link: LinkId,
+        /// Up to here.
+        through_seq: u64,
+    },
+    /// To an agent: answer to a beat.
+    AgentClock {
+        /// The agent's link.
+        link: LinkId,
+        /// The coordinator's time.
+        now_ms: TimeMs,
+    },
+    /// To a backend or operator.
+    Answer {
+        /// The link.
+        link: LinkId,
+        /// Which call.
+        request: u64,
+        /// Its outcome.
+        outcome: Result<Answer, CallError>,
+    },
+    /// To a backend or operator: tickets, which the shell signs.
+    Tickets {
+        /// The link.
+        link: LinkId,
+        /// Which call.
+        request: u64,
+        /// What to sign, in the order of the request.
+        orders: Vec<TicketOrder>,
+    },
+    /// Close the link.
+    Close {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        why: CloseWhy,
+    },
+}
+
+/// Who a welcomed peer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Welcomed {
+    /// A game server.
+    Server {
+        /// Its process.
+        process: ServerProcessId,
+        /// Its fleet.
+        fleet: FleetId,
+        /// Last report applied.
+        applied_seq: u64,
+    },
+    /// An agent.
+    Agent {
+        /// Its host.
+        host: HostId,
+        /// Last report applied.
+        applied_seq: u64,
+    },
+    /// A backend.
+    Backend,
+    /// An operator.
+    Operator,
+}
+
+/// Why the core closes a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseWhy {
+    /// The same peer came back on another link.
+    Replaced,
+    /// It broke the protocol.
+    Protocol,
+    /// Its process has ended.
+    Ended,
+}
+
+/// What one ticket is made of.
+#[derive(Debug, Clone)]
+pub struct TicketOrder {
+    /// The player session, with all that goes into the token.
+    pub player_session: PlayerSessionRow,
+    /// The audience of the token.
+    pub process: ServerProcessId,
+    /// Where the player goes.
+    pub address: SocketAddr,
+    /// Whether the bare token is enough.
+    pub bearer: bool,
+}
+
+/// Time and seed are arguments: the core has neither clock nor entropy of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    /// First byte of every id made here.
+    pub shard: u8,
+    /// Randomness for ids and jitter; 32 bytes from the operating system.
+    pub seed: [u8; 32],
+    /// Coordinator time.
+    pub now_ms: TimeMs,
+}

@@ -1,0 +1,46 @@
+//! Every bound and interval of the core, with its reason.
+
+/// Interval of a server's beats. A missed one is noticed soon, and 10,000 servers cost a fifth of a core.
+pub const BEAT_MS: u64 = 1_000;
+/// A process without a good beat for this long is unwell: three beats, and half of one for the network.
+pub const UNWELL_AFTER_MS: u64 = 3 * BEAT_MS + BEAT_MS / 2;
+/// This many bad beats in a row make a process unwell.
+pub const BAD_BEATS_MAX: u32 = 3;
+/// A server whose floor runs further ahead than this would time out reservations too early; it gets none.
+pub const FLOOR_AHEAD_MS_MAX: u64 = 5_000;
+/// Attempts to place one game session.
+pub const ATTEMPTS_MAX: u32 = 3;
+/// Ordinals are handed out in blocks, so that the game session's row changes once in this many reservations.
+pub const ORDINAL_BLOCK: u32 = 64;
+/// First pause before a failed process is replaced; doubles with each failure in a row.
+pub const BACKOFF_MS_MIN: u64 = 500;
+/// Longest pause.
+pub const BACKOFF_MS_MAX: u64 = 60_000;
+/// A process that was ready this long ends the row of failures.
+pub const PROVEN_AFTER_MS: u64 = 10_000;
+/// Time a launched process has to exit once its game session was forced to end.
+pub const FORCE_GRACE_MS: u64 = 0;
+/// How often the coordinator's time is written down; after a crash it goes on at most this much behind.
+pub const HIGH_WATER_MS: u64 = 2_000;
+/// Ended game sessions, and with them their idempotency keys, are kept this long.
+pub const SESSION_RETENTION_MS: u64 = 24 * 3_600_000;
+/// Ended player sessions, and with them their idempotency keys, are kept this long.
+pub const PLAYER_RETENTION_MS: u64 = 600_000;
+/// Ended processes are kept this long.
+pub const PROCESS_RETENTION_MS: u64 = 3_600_000;
+/// Events kept in memory and in the store.
+pub const EVENTS_MAX: usize = 10_000;
+/// Calls that wait for an outcome, all callers together.
+pub const WAITERS_MAX: usize = 65_536;
+/// Longest wait a call may ask for.
+pub const WAIT_MS_MAX: u64 = 600_000;
+/// Game sessions that wait for a process, in one fleet.
+pub const PLACING_MAX: usize = 10_000;
+/// Fleets on one coordinator; one page of answers.
+pub const FLEETS_MAX: usize = playgate_protocol::limits::PAGE_MAX;
+/// Hosts on one coordinator; one page of answers.
+pub const HOSTS_MAX: usize = playgate_protocol::limits::PAGE_MAX;
+/// Game sessions in one page: the largest is 2.5 KiB, so that the page fits a frame.
+pub const SESSIONS_PAGE: usize = 24;
+/// Processes in one page: the largest is 2.5 KiB with its output, so that the page fits a frame.
+pub const PROCESSES_PAGE: usize = 24;
