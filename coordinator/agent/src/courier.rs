@@ -1,0 +1,184 @@
+//! Keeps a link to the coordinator: dials, says hello, hands on what comes, and dials again, for ever.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use playgate_link::{Backoff, CloseCode, DialError, Dialer, FrameReceiver, FrameSender, RecvError};
+use playgate_protocol::{
+    Credential, Fingerprint, Greeting, Hello, HelloRole, HostId, Refusal, RefusalReason, Secret32, Text, VersionRange,
+    Welcome, WelcomeRole,
+};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use crate::agent::Event;
+use crate::error::AgentError;
+use crate::limits::{GREETING_WAIT, REDIAL, REDIAL_SLOWLY};
+use crate::state::{Bound, StateDir};
+
+const SOFTWARE: &str = concat!("playgate-agent ", env!("CARGO_PKG_VERSION"));
+
+/// What a courier is made of.
+pub(crate) struct Courier {
+    pub(crate) dialer: std::sync::Arc<Dialer>,
+    pub(crate) coordinator: String,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) role: HelloRole,
+    pub(crate) join_secret: Option<Secret32>,
+    pub(crate) is_bound: bool,
+    pub(crate) state: StateDir,
+    pub(crate) events: mpsc::Sender<Event>,
+}
+
+/// A link on which the coordinator said welcome.
+struct Welcomed {
+    sender: FrameSender,
+    receiver: FrameReceiver,
+    host: HostId,
+    applied_seq: u64,
+}
+
+/// Why there is none.
+enum Failure {
+    /// It passes by itself.
+    Soon(String),
+    /// It passes when somebody does something, or when an overload is over.
+    Later(String, Duration),
+    /// It does not pass.
+    Never(AgentError),
+}
+
+impl Courier {
+    /// Returns when the coordinator will not have this agent, or when nobody takes events any more.
+    pub(crate) async fn run(mut self, seed: u64) {
+        let mut soon = Backoff::new(seed, REDIAL.0, REDIAL.1);
+        let mut later = Backoff::new(seed.rotate_left(32), REDIAL_SLOWLY.0, REDIAL_SLOWLY.1);
+        loop {
+            let wait = match self.connect().await {
+                Ok(link) => {
+                    soon.reset();
+                    later.reset();
+                    if self.serve(link).await.is_err() {
+                        return;
+                    }
+                    soon.next()
+                }
+                Err(Failure::Soon(problem)) => {
+                    tracing::warn!(coordinator = self.coordinator, problem, "no link to the coordinator");
+                    soon.next()
+                }
+                Err(Failure::Later(problem, at_least)) => {
+                    tracing::error!(coordinator = self.coordinator, problem, "the coordinator cannot be used");
+                    later.next().max(at_least)
+                }
+                Err(Failure::Never(error)) => {
+                    tracing::error!(coordinator = self.coordinator, problem = %error, "the agent cannot go on");
+                    let _ = self.events.send(Event::LinkRefused(error)).await;
+                    return;
+                }
+            };
+            sleep(wait).await;
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Welcomed, Failure> {
+        let mut last = Failure::Soon("the name has no address".to_owned());
+        for addr in self.resolve().await? {
+            match self.dialer.dial(addr, &self.fingerprint).await {
+                Ok(link) => {
+                    let (sender, receiver) = link.split();
+                    return self.greet(sender, receiver).await;
+                }
+                Err(error) => last = self.judge(&error),
+            }
+        }
+        Err(last)
+    }
+
+    async fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
+        let unknown = |error| Failure::Soon(format!("its address cannot be looked up: {error}"));
+        Ok(tokio::net::lookup_host(&self.coordinator).await.map_err(unknown)?.collect())
+    }
+
+    fn judge(&self, error: &DialError) -> Failure {
+        match error {
+            DialError::WrongFingerprint { .. } | DialError::NotPlaygate { .. } | DialError::BadAddress { .. } => {
+                Failure::Later(error.to_string(), Duration::ZERO)
+            }
+            DialError::VersionMismatch { .. } => {
+                Failure::Never(AgentError::VersionMismatch { coordinator: self.coordinator.clone() })
+            }
+            DialError::Busy { .. } => Failure::Later(error.to_string(), Duration::ZERO),
+            _ => Failure::Soon(error.to_string()),
+        }
+    }
+
+    async fn greet(&mut self, sender: FrameSender, mut receiver: FrameReceiver) -> Result<Welcomed, Failure> {
+        sender.queue(&self.hello()).map_err(|error| Failure::Soon(error.to_string()))?;
+        let greeting = receiver.recv_within::<Greeting>(GREETING_WAIT).await;
+        match greeting.map_err(|error| Failure::Soon(error.to_string()))? {
+            Greeting::Welcome(Welcome { role: WelcomeRole::Agent { host, applied_seq }, .. }) => {
+                self.remember(host);
+                Ok(Welcomed { sender, receiver, host, applied_seq })
+            }
+            Greeting::Welcome(_) => {
+                sender.close(CloseCode::Protocol, "welcomed as something else than an agent");
+                Err(Failure::Later("it takes this agent for something else".to_owned(), Duration::ZERO))
+            }
+            Greeting::Refused(refusal) => Err(refused(refusal)),
+        }
+    }
+
+    fn hello(&self) -> Hello {
+        let credential = match &self.join_secret {
+            Some(secret) if !self.is_bound => Credential::Join { secret: secret.clone() },
+            _ => Credential::Bound,
+        };
+        Hello { versions: VersionRange::OURS, software: Text::lossy(SOFTWARE), credential, role: self.role.clone() }
+    }
+
+    fn remember(&mut self, host: HostId) {
+        if self.is_bound {
+            return;
+        }
+        self.is_bound = true;
+        if let Err(error) = self.state.save_bound(Bound { host, coordinator: self.fingerprint }) {
+            tracing::error!(%error, "cannot remember that this agent has joined; keep the join key for its next start");
+        }
+    }
+
+    /// Hands on what comes until the link is over. Fails when nobody takes events any more.
+    async fn serve(&mut self, link: Welcomed) -> Result<(), mpsc::error::SendError<Event>> {
+        let Welcomed { sender, mut receiver, host, applied_seq } = link;
+        tracing::info!(coordinator = self.coordinator, %host, "linked to the coordinator");
+        let closer = sender.clone();
+        self.events.send(Event::LinkUp { sender, applied_seq }).await?;
+        loop {
+            match receiver.recv().await {
+                Ok(message) => self.events.send(Event::Message(message)).await?,
+                Err(error) => {
+                    if matches!(error, RecvError::Frame(_)) {
+                        closer.close_now(CloseCode::Protocol, "not a message for an agent");
+                    }
+                    tracing::warn!(coordinator = self.coordinator, problem = %error, "lost the coordinator");
+                    return self.events.send(Event::LinkDown).await;
+                }
+            }
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    match refusal.reason {
+        RefusalReason::Busy => {
+            let at_least = Duration::from_millis(refusal.retry_after_ms.into());
+            Failure::Later(format!("it is busy: {}", refusal.detail), at_least)
+        }
+        RefusalReason::VersionMismatch
+        | RefusalReason::UnknownKey
+        | RefusalReason::JoinKeyInvalid
+        | RefusalReason::CredentialTaken
+        | RefusalReason::WrongRole
+        | RefusalReason::ProcessEnded => Failure::Never(AgentError::Refused(refusal)),
+    }
+}

@@ -1,0 +1,142 @@
+//! The state directory: what must be known after this agent is gone.
+//!
+//! ```text
+//!   lock                     held while an agent runs; says which
+//!   agent.key                private key of this agent's identity, PKCS#8
+//!   bound.json               which host this agent is, at which coordinator
+//!   processes/<id>.json      one per process that may run
+//!   credentials/<id>         what a process proves itself with, see `credential`
+//!   logs/<id>.log            its output
+//!   reports/<number>.json    reports that are not acknowledged
+//!   reports/acknowledged     last number that is
+//! ```
+//! Files are written aside and renamed, so a reader finds all of one or nothing. There is no fsync: the directory has
+//! to survive the death of the agent, and after a loss of power no process is left to be found.
+
+mod lock;
+mod records;
+mod reports;
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use playgate_link::Identity;
+use playgate_protocol::{Fingerprint, HostId, ServerProcessId};
+use serde::{Deserialize, Serialize};
+
+use crate::error::AgentError;
+
+pub(crate) use lock::Lock;
+pub(crate) use records::{Phase, Record, ids_in};
+pub(crate) use reports::ReportFiles;
+
+/// Only the user of the agent may look into what it writes.
+const FILE_MODE: u32 = 0o600;
+const DIR_MODE: u32 = 0o700;
+
+/// The paths in one state directory.
+#[derive(Debug, Clone)]
+pub(crate) struct StateDir {
+    root: PathBuf,
+}
+
+/// Which host this agent is, since the coordinator welcomed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bound {
+    pub(crate) host: HostId,
+    /// The coordinator's key.
+    pub(crate) coordinator: Fingerprint,
+}
+
+impl StateDir {
+    /// Makes what is missing.
+    pub(crate) fn open(root: &Path) -> Result<Self, AgentError> {
+        let root = std::path::absolute(root).map_err(AgentError::state(root))?;
+        for dir in ["", "processes", "credentials", "logs", "reports"] {
+            let dir = root.join(dir);
+            let made = DirBuilder::new().recursive(true).mode(DIR_MODE).create(&dir);
+            let closed = made.and_then(|()| fs::set_permissions(&dir, fs::Permissions::from_mode(DIR_MODE)));
+            closed.map_err(AgentError::state(&dir))?;
+        }
+        Ok(Self { root })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The key of this agent; made on the first start.
+    pub(crate) fn identity(&self) -> Result<Identity, AgentError> {
+        let path = self.root.join("agent.key");
+        match fs::read(&path) {
+            Ok(bytes) => Identity::from_pkcs8(&bytes).map_err(|_| AgentError::KeyDamaged { path }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let identity = Identity::generate();
+                write_whole(&path, identity.to_pkcs8().as_bytes()).map_err(AgentError::state(&path))?;
+                Ok(identity)
+            }
+            Err(error) => Err(AgentError::state(&path)(error)),
+        }
+    }
+
+    /// Whether the coordinator knows this agent's key already.
+    pub(crate) fn bound(&self, coordinator: Fingerprint) -> Result<Option<Bound>, AgentError> {
+        let path = self.root.join("bound.json");
+        let Ok(bytes) = fs::read(&path) else { return Ok(None) };
+        match serde_json::from_slice::<Bound>(&bytes) {
+            Ok(bound) if bound.coordinator == coordinator => Ok(Some(bound)),
+            Ok(bound) => Err(AgentError::OtherCoordinator { path: self.root.clone(), bound_to: bound.coordinator }),
+            // Joining again with the same key gives the same host.
+            Err(_) => Ok(None),
+        }
+    }
+
+    pub(crate) fn save_bound(&self, bound: Bound) -> io::Result<()> {
+        write_json(&self.root.join("bound.json"), &bound)
+    }
+
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    pub(crate) fn log(&self, process: ServerProcessId) -> PathBuf {
+        self.logs().join(format!("{process}.log"))
+    }
+
+    pub(crate) fn credential(&self, process: ServerProcessId) -> PathBuf {
+        self.root.join("credentials").join(process.to_string())
+    }
+
+    /// Opens the log of a process for appending.
+    pub(crate) fn open_log(&self, process: ServerProcessId) -> io::Result<fs::File> {
+        OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(self.log(process))
+    }
+
+    pub(crate) fn save_credential(&self, process: ServerProcessId, text: &str) -> io::Result<()> {
+        write_whole(&self.credential(process), text.as_bytes())
+    }
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    write_whole(path, &serde_json::to_vec(value)?)
+}
+
+/// All of the content or nothing of it, readable by this user only.
+fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let aside = path.with_extension("tmp");
+    let _ = fs::remove_file(&aside); // left behind by an agent that was killed here
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&aside)?;
+    file.write_all(content)?;
+    drop(file);
+    fs::rename(&aside, path)
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "cannot remove a file that is not needed any more");
+    }
+}
