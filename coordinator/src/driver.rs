@@ -1,0 +1,190 @@
+//! The one loop of the coordinator: inputs to the core, rows to the store, outputs to the links once the rows are
+//! durable.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use playgate_core::rows::Row;
+use playgate_core::{Core, Input, LinkId, Output, Turn};
+use playgate_protocol::{Detail, TimeMs};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::clock::Clock;
+use crate::peer::FromPeer;
+use crate::store::space::{Guard, Space};
+use crate::store::{Batch, CommitDone, StoreError, Writer};
+
+/// Inputs taken in one turn, so that commits and timers get their share.
+const INPUTS_PER_TURN: usize = 1_024;
+/// Timers fired in one turn.
+const TIMERS_PER_TURN: usize = 1_024;
+/// Outputs that wait for their rows before the loop takes no more inputs. The links fill, and peers wait.
+const OUTPUTS_WAITING_MAX: usize = 200_000;
+
+pub(crate) struct Driver {
+    pub(crate) core: Core,
+    pub(crate) clock: Clock,
+    pub(crate) inputs: mpsc::Receiver<FromPeer>,
+    pub(crate) commits: mpsc::Receiver<CommitDone>,
+    pub(crate) writer: Writer,
+    pub(crate) space: Guard,
+    pub(crate) seq: u64,
+    pub(crate) links: BTreeMap<LinkId, mpsc::Sender<Output>>,
+    pub(crate) gathering: Turn,
+    pub(crate) in_flight: Option<Vec<Output>>,
+}
+
+/// What wakes the loop, in this order of priority.
+enum Happening {
+    Committed(CommitDone),
+    Shutdown,
+    Peer(FromPeer),
+    Timer,
+    Look,
+    NoMorePeers,
+}
+
+impl Driver {
+    /// Runs until `shutdown`, or until the store fails, which is fatal: what is on the disk is known only after a
+    /// restart.
+    pub(crate) async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), StoreError> {
+        let mut shutdown = std::pin::pin!(shutdown);
+        let mut look = interval(Duration::from_secs(1));
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let now = self.clock.now_ms();
+            let wake = self.core.poll_timeout().map(|at| Duration::from_millis(at.saturating_sub(now)));
+            let wake = Instant::now() + wake.unwrap_or(Duration::from_secs(60));
+            let happening = tokio::select! {
+                biased;
+                Some(done) = self.commits.recv() => Happening::Committed(done),
+                () = &mut shutdown => Happening::Shutdown,
+                _ = look.tick() => Happening::Look,
+                peer = self.inputs.recv(), if self.gathering.outputs.len() < OUTPUTS_WAITING_MAX => {
+                    peer.map_or(Happening::NoMorePeers, Happening::Peer)
+                }
+                () = sleep_until(wake) => Happening::Timer,
+            };
+            match happening {
+                Happening::Committed(done) => self.committed(done)?,
+                Happening::Shutdown | Happening::NoMorePeers => return self.finish().await,
+                Happening::Peer(first) => self.take_inputs(first),
+                Happening::Timer => {}
+                Happening::Look => self.look(),
+            }
+            let now = self.clock.now_ms();
+            self.core.handle_timeout(now, TIMERS_PER_TURN);
+            self.turn();
+        }
+    }
+
+    fn take_inputs(&mut self, first: FromPeer) {
+        let now = self.clock.now_ms();
+        self.take(now, first);
+        for _ in 1..INPUTS_PER_TURN {
+            let Ok(next) = self.inputs.try_recv() else { return };
+            self.take(now, next);
+        }
+    }
+
+    fn take(&mut self, now: TimeMs, from: FromPeer) {
+        let input = match from {
+            FromPeer::Said(input) => input,
+            FromPeer::Opened { link, outbox, input } => {
+                self.links.insert(link, outbox);
+                input
+            }
+        };
+        if let Input::Closed(link) = &input {
+            self.links.remove(link);
+        }
+        self.core.handle(now, input);
+    }
+
+    /// Gathers what the turn decided; hands it to the writer when that is free.
+    fn turn(&mut self) {
+        let Turn { rows, outputs } = self.core.take_turn();
+        rows.iter().for_each(log_event);
+        self.gathering.rows.extend(rows);
+        self.gathering.outputs.extend(outputs);
+        if self.in_flight.is_none() {
+            self.submit();
+        }
+    }
+
+    fn submit(&mut self) {
+        let Turn { rows, outputs } = std::mem::take(&mut self.gathering);
+        if rows.is_empty() {
+            return self.release(outputs);
+        }
+        self.seq += 1;
+        self.in_flight = Some(outputs);
+        self.writer.submit(Batch { seq: self.seq, rows }).expect("one batch is in flight at a time");
+    }
+
+    fn committed(&mut self, done: CommitDone) -> Result<(), StoreError> {
+        done.result?;
+        let outputs = self.in_flight.take().expect("a batch was in flight");
+        self.release(outputs);
+        Ok(())
+    }
+
+    fn release(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            let link = link_of(&output);
+            let Some(outbox) = self.links.get(&link) else { continue };
+            // A full outbox means that the link's task is stuck; closing it makes the peer come back for the state.
+            if outbox.try_send(output).is_err() {
+                self.links.remove(&link);
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        let now = self.clock.now_ms();
+        self.core.handle(now, Input::StoreLow(self.space.check() == Space::Low));
+        if let Some(skew) = self.clock.skew() {
+            tracing::warn!(%skew, "the wall clock disagrees with coordinator time");
+            self.core.handle(now, Input::ClockSkew(Detail::lossy(&skew.to_string())));
+        }
+    }
+
+    /// Everything decided is made durable and said; then the links close.
+    async fn finish(mut self) -> Result<(), StoreError> {
+        self.turn();
+        while self.in_flight.is_some() {
+            match self.commits.recv().await {
+                Some(done) => self.committed(done)?,
+                None => break,
+            }
+            if self.in_flight.is_none() {
+                self.submit();
+            }
+        }
+        self.links.clear();
+        tokio::task::spawn_blocking(move || self.writer.finish()).await.expect("the writer does not panic")
+    }
+}
+
+fn link_of(output: &Output) -> LinkId {
+    match output {
+        Output::Server(link, _)
+        | Output::Welcome { link, .. }
+        | Output::Refuse { link, .. }
+        | Output::Launch { link, .. }
+        | Output::Stop { link, .. }
+        | Output::AgentAck { link, .. }
+        | Output::AgentClock { link, .. }
+        | Output::Answer { link, .. }
+        | Output::Tickets { link, .. }
+        | Output::Close { link, .. } => *link,
+    }
+}
+
+/// Events are the log: one line each, nothing in them that a peer could forge.
+fn log_event(row: &Row) {
+    if let Row::Event(event) = row {
+        tracing::info!(kind = ?event.kind, subject = %event.subject, "{}", event.detail);
+    }
+}

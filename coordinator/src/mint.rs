@@ -1,0 +1,85 @@
+//! Secrets made on demand: tokens and tickets, the roots a server gets, the credential of a launch.
+
+use std::sync::Arc;
+
+use playgate_core::TicketOrder;
+use playgate_protocol::api::{CallError, ErrorCode};
+use playgate_protocol::{Blob, Detail, List, Secret32, ServerProcessId, Ticket};
+use playgate_token::{Claims, MasterKey, SigningKey, mint};
+
+/// Holds the master key and the private signing keys; everything else is derived from them, so that it is the same
+/// after a restart. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Minter(Arc<Keys>);
+
+#[derive(Debug)]
+struct Keys {
+    master: MasterKey,
+    signing: Vec<(u16, SigningKey)>,
+}
+
+impl Minter {
+    /// From the key file.
+    #[must_use]
+    pub fn new(master: MasterKey, signing: Vec<(u16, SigningKey)>) -> Self {
+        Self(Arc::new(Keys { master, signing }))
+    }
+
+    /// Root of the gate keys of one process.
+    #[must_use]
+    pub fn gate_root(&self, process: &ServerProcessId) -> Secret32 {
+        Secret32::from_bytes(*self.0.master.gate_root(process).as_bytes())
+    }
+
+    /// Root of the holder keys of one process.
+    #[must_use]
+    pub fn holder_root(&self, process: &ServerProcessId) -> Secret32 {
+        Secret32::from_bytes(*self.0.master.holder_root(process).as_bytes())
+    }
+
+    /// What the agent hands to the process it launches.
+    #[must_use]
+    pub fn launch_credential(&self, process: &ServerProcessId) -> Secret32 {
+        Secret32::from_bytes(*self.0.master.launch_credential(process).as_bytes())
+    }
+
+    /// Signs one ticket: always the same bytes for the same order. About one Ed25519 signature.
+    ///
+    /// # Errors
+    /// A [`CallError`] when the key it was reserved under has been withdrawn.
+    pub fn ticket(&self, order: &TicketOrder) -> Result<Ticket, CallError> {
+        let row = &order.player_session;
+        let failed = |detail: &str| CallError {
+            code: ErrorCode::PlayerSessionOver,
+            detail: Detail::lossy(detail),
+            retry_after_ms: 0,
+        };
+        let signing = self.0.signing.iter().find(|(id, _)| *id == row.key_id).map(|(_, key)| key);
+        let signing = signing.ok_or_else(|| failed("the key that signed this ticket was withdrawn; reserve anew"))?;
+        let claims = Claims {
+            key_id: row.key_id,
+            gate_epoch: row.gate_epoch,
+            ordinal: row.ordinal,
+            issued_at_ms: row.created_ms,
+            expires_at_ms: row.expires_at_ms,
+            game_session_id: row.game_session,
+            server_process_id: order.process,
+            player_session_id: row.id,
+            player_id: row.player.as_str(),
+            player_data: &row.data,
+        };
+        let gate_key = self.0.master.gate_root(&order.process).gate_key(row.gate_epoch);
+        let token = mint(&claims, signing, &gate_key).expect("the core checked every bound of a reservation");
+        let holder_key = self.0.master.holder_root(&order.process).holder_key(token.as_bytes());
+        let holder_key = holder_key.expect("the token was minted here");
+        Ok(Ticket {
+            player_session: row.id,
+            game_session: row.game_session,
+            addresses: List::first_of([order.address]),
+            expires_at_ms: row.expires_at_ms,
+            bearer: order.bearer,
+            token: Blob::new(token.as_bytes()).expect("a token is at most TOKEN_BYTES_MAX"),
+            holder_key: Secret32::from_bytes(*holder_key.as_bytes()),
+        })
+    }
+}

@@ -1,0 +1,222 @@
+//! One task per link: frames in, frames out, nothing decided.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use playgate_core::{CloseWhy, Input, LinkId, Output, Welcomed};
+use playgate_link::{Attempt, CloseCode, FrameReceiver, FrameSender, QueueError, RecvError};
+use playgate_protocol::agent::AgentDown;
+use playgate_protocol::api::{Answer, ApiDown};
+use playgate_protocol::{Credential, Greeting, Hello, List, TimeMs, Welcome, WelcomeRole};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use crate::mint::Minter;
+
+/// First frame of a peer must be there within this time.
+const HELLO_WITHIN: Duration = Duration::from_secs(2);
+/// Outputs that wait for a link's task; it never waits for the peer, so they are few.
+const OUTBOX_MAX: usize = 1_024;
+/// Frames a peer may send in one second; beyond, they wait. Reports and calls come many to a frame or few to a second.
+const FRAMES_PER_SECOND: u32 = 5_000;
+
+/// What happens on links, for the loop.
+pub(crate) enum FromPeer {
+    /// A peer introduced itself; outputs for the link go to `outbox`.
+    Opened { link: LinkId, outbox: mpsc::Sender<Output>, input: Input },
+    /// It said something, or is gone.
+    Said(Input),
+}
+
+/// Shared by all links.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) to_loop: mpsc::Sender<FromPeer>,
+    pub(crate) minter: Minter,
+    pub(crate) counters: Arc<PeerCounters>,
+}
+
+/// What peers did wrong; the only trace that hostile bytes leave.
+#[derive(Debug, Default)]
+pub struct PeerCounters {
+    /// Links without a valid first frame in time.
+    pub no_hello: AtomicU64,
+    /// Frames that were not a message of the peer's role.
+    pub bad_frames: AtomicU64,
+    /// Links closed because the peer did not read.
+    pub slow_consumers: AtomicU64,
+}
+
+/// Serves one link from handshake to end.
+pub(crate) async fn serve(attempt: Attempt, link: LinkId, shared: Shared) {
+    let remote = attempt.remote_addr();
+    let established = match attempt.establish().await {
+        Ok(established) => established,
+        Err(error) => return tracing::debug!(%remote, %error, "handshake failed"),
+    };
+    let peer = established.peer();
+    let (sender, mut receiver) = established.split();
+    let hello: Hello = match receiver.recv_within(HELLO_WITHIN).await {
+        Ok(hello) => hello,
+        Err(error) => {
+            shared.counters.no_hello.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%remote, %error, "no hello");
+            return sender.close(CloseCode::Protocol, "the first frame must be a Hello");
+        }
+    };
+    tracing::debug!(%remote, %peer, software = %hello.software, "hello");
+    let launch_proven = match &hello.credential {
+        Credential::Launch { process, secret } => shared.minter.launch_credential(process) == *secret,
+        Credential::Bound | Credential::Join { .. } => false,
+    };
+    let (outbox, outputs) = mpsc::channel(OUTBOX_MAX);
+    let input = Input::Opened { link, peer, from: remote.ip(), hello, launch_proven };
+    if shared.to_loop.send(FromPeer::Opened { link, outbox, input }).await.is_err() {
+        return;
+    }
+    let mut peer = Peer { link, sender, outputs, shared, role: None, pace: Pace::new() };
+    let (code, why) = peer.run(&mut receiver).await;
+    peer.sender.close(code, why);
+    let _ = peer.shared.to_loop.send(FromPeer::Said(Input::Closed(link))).await;
+}
+
+/// Which frames the peer may send; nothing before it is welcome.
+#[derive(Clone, Copy)]
+enum Role {
+    Server,
+    Agent,
+    Backend,
+    Operator,
+}
+
+struct Peer {
+    link: LinkId,
+    sender: FrameSender,
+    outputs: mpsc::Receiver<Output>,
+    shared: Shared,
+    role: Option<Role>,
+    pace: Pace,
+}
+
+type End = (CloseCode, &'static str);
+
+impl Peer {
+    async fn run(&mut self, receiver: &mut FrameReceiver) -> End {
+        loop {
+            tokio::select! {
+                biased;
+                output = self.outputs.recv() => match output {
+                    None => return (CloseCode::ShuttingDown, "the coordinator shuts down"),
+                    Some(output) => if let Err(end) = self.put(output) { return end },
+                },
+                input = receive(receiver, self.link, self.role), if self.role.is_some() => match input {
+                    Ok(input) => {
+                        self.pace.keep().await;
+                        if self.shared.to_loop.send(FromPeer::Said(input)).await.is_err() {
+                            return (CloseCode::ShuttingDown, "the coordinator shuts down");
+                        }
+                    }
+                    Err(RecvError::Closed(_)) => return (CloseCode::Done, ""),
+                    Err(error) => {
+                        self.shared.counters.bad_frames.fetch_add(1, Ordering::Relaxed);
+                        tracing::debug!(%error, "refused frame");
+                        return (CloseCode::Protocol, "a frame was not a message of your role");
+                    }
+                },
+                _ = self.sender.closed(), if self.role.is_none() => return (CloseCode::Done, ""),
+            }
+        }
+    }
+
+    /// Writes one output as frames.
+    fn put(&mut self, output: Output) -> Result<(), End> {
+        let queued = match output {
+            Output::Welcome { version, now_ms, role, .. } => self.welcome(version, now_ms, role),
+            Output::Refuse { refusal, .. } => {
+                let code = if refusal.retry_after_ms > 0 { CloseCode::Busy } else { CloseCode::Refused };
+                let _ = self.sender.queue(&Greeting::Refused(refusal));
+                return Err((code, "see the greeting"));
+            }
+            Output::Server(_, message) => self.sender.queue(&message),
+            Output::Launch { process, name, fleet, .. } => {
+                let credential = self.shared.minter.launch_credential(&process);
+                self.sender.queue(&AgentDown::Launch(fleet.launch_order(process, name, credential)))
+            }
+            Output::Stop { process, grace_ms, term_grace_ms, .. } => {
+                self.sender.queue(&AgentDown::Stop { process, grace_ms, term_grace_ms })
+            }
+            Output::AgentAck { through_seq, .. } => self.sender.queue(&AgentDown::ReportAck { through_seq }),
+            Output::AgentClock { now_ms, .. } => self.sender.queue(&AgentDown::Clock { now_ms }),
+            Output::Answer { request, outcome, .. } => self.sender.queue(&ApiDown { request, outcome }),
+            Output::Tickets { request, orders, .. } => {
+                let tickets: Result<Vec<_>, _> = orders.iter().map(|order| self.shared.minter.ticket(order)).collect();
+                let outcome = tickets.map(|tickets| Answer::Tickets(List::first_of(tickets)));
+                self.sender.queue(&ApiDown { request, outcome })
+            }
+            Output::Close { why, .. } => return Err(close_code(why)),
+        };
+        queued.map_err(|error| {
+            if error == QueueError::Full {
+                self.shared.counters.slow_consumers.fetch_add(1, Ordering::Relaxed);
+            }
+            (CloseCode::SlowConsumer, "you did not read what you were sent; come back for the present state")
+        })
+    }
+
+    fn welcome(&mut self, version: u16, now_ms: TimeMs, role: Welcomed) -> Result<(), QueueError> {
+        let (kind, role) = match role {
+            Welcomed::Server { process, fleet, applied_seq } => {
+                let (gate_root, holder_root) =
+                    (self.shared.minter.gate_root(&process), self.shared.minter.holder_root(&process));
+                let beat_ms = u32::try_from(playgate_core::limits::BEAT_MS).expect("a second fits");
+                (Role::Server, WelcomeRole::Server { process, fleet, gate_root, holder_root, applied_seq, beat_ms })
+            }
+            Welcomed::Agent { host, applied_seq } => (Role::Agent, WelcomeRole::Agent { host, applied_seq }),
+            Welcomed::Backend => (Role::Backend, WelcomeRole::Backend),
+            Welcomed::Operator => (Role::Operator, WelcomeRole::Operator),
+        };
+        self.role = Some(kind);
+        self.sender.queue(&Greeting::Welcome(Welcome { version, now_ms, role }))
+    }
+}
+
+/// The next frame, decoded as the one message type of the peer's role. Cancel-safe, as the receiver is.
+async fn receive(receiver: &mut FrameReceiver, link: LinkId, role: Option<Role>) -> Result<Input, RecvError> {
+    match role.expect("polled only once the peer is welcome") {
+        Role::Server => receiver.recv().await.map(|message| Input::Server(link, message)),
+        Role::Agent => receiver.recv().await.map(|message| Input::Agent(link, message)),
+        Role::Backend => receiver.recv().await.map(|message| Input::Backend(link, message)),
+        Role::Operator => receiver.recv().await.map(|message| Input::Operator(link, message)),
+    }
+}
+
+fn close_code(why: CloseWhy) -> End {
+    match why {
+        CloseWhy::Replaced => (CloseCode::Replaced, "the same identity came back on another link"),
+        CloseWhy::Protocol => (CloseCode::Protocol, "a message did not fit; see the coordinator's events"),
+        CloseWhy::Ended => (CloseCode::Done, "the process has ended"),
+    }
+}
+
+/// Lets [`FRAMES_PER_SECOND`] through each second and holds the rest back; the peer's stream fills, and it waits.
+struct Pace {
+    since: Instant,
+    frames: u32,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { since: Instant::now(), frames: 0 }
+    }
+
+    async fn keep(&mut self) {
+        self.frames += 1;
+        if self.frames < FRAMES_PER_SECOND {
+            return;
+        }
+        let second_is_over = self.since + Duration::from_secs(1);
+        let _ = timeout(Duration::from_secs(1), tokio::time::sleep_until(second_is_over)).await;
+        *self = Self::new();
+    }
+}
