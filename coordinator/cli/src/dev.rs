@@ -1,0 +1,82 @@
+//! Coordinator, agent and one fleet in one process: the everyday tool of a game developer.
+
+use std::time::Duration;
+
+use playgate_agent::{AgentConfig, OnShutdown};
+use playgate_client::Operator;
+use playgate_coordinator::{Coordinator, CoordinatorConfig};
+use playgate_core::fleet::FleetConfig;
+use playgate_protocol::{FleetId, JoinRole, List, OutOfBounds};
+use tokio::sync::watch;
+
+use crate::args::DevArgs;
+use crate::error::Failure;
+use crate::serve::told_to_stop;
+
+/// From SIGTERM to SIGKILL for the servers at the end.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// Runs until Ctrl-C; then servers, agent and coordinator end in this order.
+pub async fn run(args: DevArgs) -> Result<(), Failure> {
+    let launches = !args.command.is_empty();
+    let fleet = fleet(&args).map_err(|error| Failure::setup(error.to_string()))?;
+    fleet.check().map_err(Failure::setup)?;
+    let name = fleet.name.clone();
+    let mut config = CoordinatorConfig::new(args.data.join("coordinator"), args.listen);
+    config.fleets = vec![fleet];
+    let coordinator = Coordinator::open(config).map_err(|error| Failure::setup(error.to_string()))?;
+    let operator_key = coordinator.operator_key().clone();
+    let (stop, stopped) = watch::channel(false);
+    let mut coordinating = tokio::spawn(coordinator.run(until(stopped)));
+
+    let operator = Operator::connect(operator_key).await?;
+    let outcome = tokio::select! {
+        ended = &mut coordinating => return match ended {
+            Ok(Err(error)) => Err(Failure::setup(error.to_string())),
+            _ => Err(Failure::setup("the coordinator ended by itself")),
+        },
+        outcome = serve(&args, &operator, &name, launches) => outcome,
+    };
+    operator.close().await;
+    let _ = stop.send(true);
+    let _ = coordinating.await;
+    outcome
+}
+
+async fn serve(args: &DevArgs, operator: &Operator, fleet: &FleetId, launches: bool) -> Result<(), Failure> {
+    if !launches {
+        let key =
+            operator.create_join_key(JoinRole::Server, Some(fleet.clone()), 100, Duration::from_secs(86_400)).await?;
+        println!("Start your server with this in its environment (good for 100 starts within a day):");
+        println!("PLAYGATE_JOIN_KEY={}", key.to_text());
+        told_to_stop().await;
+        return Ok(());
+    }
+    let state = args.data.join("agent");
+    let key = operator.create_join_key(JoinRole::Agent, None, 1, Duration::from_secs(60)).await?;
+    let mut config = AgentConfig::from_join_key(key, state).map_err(|error| Failure::setup(error.to_string()))?;
+    config.name = "dev".to_owned();
+    config.advertise = Some(std::net::Ipv4Addr::LOCALHOST.into());
+    config.capacity = args.processes.max(1).saturating_mul(2);
+    config.on_shutdown = OnShutdown::StopAll { grace: STOP_GRACE };
+    println!("fleet {fleet}; in another shell in this directory: playgate session create {fleet}");
+    println!("logs of the servers: {}", args.data.join("agent/logs").display());
+    playgate_agent::run(config, told_to_stop()).await.map_err(|error| Failure::setup(error.to_string()))
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+fn fleet(args: &DevArgs) -> Result<FleetConfig, OutOfBounds> {
+    let mut fleet = FleetConfig::named(args.fleet.clone());
+    let command: Result<Vec<_>, _> = args.command.iter().map(|argument| argument.parse()).collect();
+    fleet.command = List::new(command?)?;
+    fleet.ports = Some(args.ports);
+    fleet.processes_per_host = args.processes;
+    fleet.sessions_per_process = args.sessions_per_process;
+    fleet.tell_reason = true;
+    let passed = ["PATH"].into_iter().chain(args.env.iter().map(String::as_str)).map(|name| name.parse());
+    fleet.env_pass = List::new(passed.collect::<Result<Vec<_>, _>>()?)?;
+    Ok(fleet)
+}

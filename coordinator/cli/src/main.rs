@@ -1,0 +1,56 @@
+//! The `playgate` command: coordinator, agent, and everything an operator does by hand.
+
+mod args;
+mod calls;
+mod connect;
+mod dev;
+mod error;
+mod output;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::error::Failure;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    init_logging(&args);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::setup(format!("the runtime does not start: {error}")).report(),
+    };
+    match runtime.block_on(run(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn run(args: Args) -> Result<(), Failure> {
+    let Args { command, key, output, .. } = args;
+    match command {
+        Command::Coordinator(args) => serve::coordinator(args).await,
+        Command::Agent(args) => serve::agent(args).await,
+        Command::Dev(args) => dev::run(args).await,
+        command => calls::run(command, &connect::operator(key.as_deref()).await?, output).await,
+    }
+}
+
+/// Services log what happens, tools only what is wrong. `PLAYGATE_LOG` overrules, for example `debug`.
+fn init_logging(args: &Args) {
+    let usual = match args.command {
+        Command::Coordinator(_) | Command::Agent(_) | Command::Dev(_) => "info",
+        _ => "warn",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PLAYGATE_LOG");
+    let filter =
+        filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("{usual},quinn=error,quinn_proto=error")));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    if args.log_json {
+        log.json().init();
+    } else {
+        log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+    }
+}

@@ -1,0 +1,338 @@
+//! Real processes: `playgate coordinator`, `playgate agent`, and game servers that they launch, all on loopback.
+
+#![allow(dead_code, clippy::unwrap_used)] // each test file uses its part
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use playgate_client::{NewGameSession, NewPlayerSessions, Operator, player, read_operator_key};
+use playgate_protocol::api::{
+    EventKind, GameSessionInfo, PlayerSessionInfo, PlayerSessionStatus, ProcessInfo, ProcessStatus,
+};
+use playgate_protocol::{FleetId, GameSessionId, JoinRole, PlayerSessionId, ServerProcessId, Ticket};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use tempfile::TempDir;
+use tokio::net::UdpSocket;
+
+pub const PLAYGATE: &str = env!("CARGO_BIN_EXE_playgate");
+/// Far more than anything here takes, so that only a fault reaches it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct World {
+    pub dir: TempDir,
+    pub fleets: String,
+    address: Option<SocketAddr>,
+    coordinator: Option<Child>,
+    agent: Option<Child>,
+    servers: Vec<u32>,
+}
+
+/// The example that the tests launch, built once from what is there: cargo does not build it for a single test.
+pub fn echo_server() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            let profile = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
+            let mut build = Command::new(env!("CARGO"));
+            build.args(["build", "--quiet", "--locked", "--package", "playgate-cli", "--example", "echo_server"]);
+            build.arg("--target-dir").arg(profile.parent().unwrap());
+            if profile.ends_with("release") {
+                build.arg("--release");
+            }
+            assert!(build.status().unwrap().success());
+            profile.join("examples/echo_server")
+        })
+        .clone()
+}
+
+/// A fleet file with one fleet of echo servers; `more` are further lines of its table.
+pub fn fleet(more: &str) -> String {
+    let server = echo_server();
+    format!(
+        "[[fleet]]\nname = \"echo\"\ncommand = [\"{}\", \"--port\", \"{{port}}\"]\nports = \"20000-29999\"\ntell_reason = true\n{more}\n",
+        server.display()
+    )
+}
+
+/// A UDP port nobody uses at this moment, to be reused across restarts.
+pub fn free_port() -> u16 {
+    std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Asks until there is an answer, with a deadline that only a fault reaches.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub fn is_alive(pid: u32) -> bool {
+    // A zombie has no command line.
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
+fn pid(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+}
+
+pub fn kill(process: u32) {
+    kill_process(pid(process), Signal::KILL).unwrap();
+}
+
+impl World {
+    /// Coordinator only.
+    pub async fn coordinator(fleets: &str) -> (Self, Operator) {
+        let dir = TempDir::with_prefix("playgate-test-").unwrap();
+        let mut world =
+            Self { dir, fleets: fleets.to_owned(), address: None, coordinator: None, agent: None, servers: Vec::new() };
+        world.start_coordinator();
+        let operator = world.operator().await;
+        (world, operator)
+    }
+
+    /// Coordinator, agent, and as many ready servers as the fleet keeps.
+    pub async fn running(fleets: &str, servers: usize) -> (Self, Operator) {
+        let (mut world, operator) = Self::coordinator(fleets).await;
+        world.start_agent(&operator).await;
+        world.ready(&operator, servers).await;
+        (world, operator)
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn operator_key(&self) -> PathBuf {
+        self.data().join("operator.key")
+    }
+
+    pub fn start_coordinator(&mut self) {
+        let address = self.address.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
+        let fleets = self.dir.path().join("fleets.toml");
+        fs::write(&fleets, &self.fleets).unwrap();
+        let data = self.data();
+        let arguments = ["coordinator", "--data", path(&data), "--listen", &address, "--fleets", path(&fleets)];
+        self.coordinator = Some(self.spawn("coordinator", &arguments));
+    }
+
+    fn spawn(&self, name: &str, arguments: &[&str]) -> Child {
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join(format!("{name}.log"))).unwrap();
+        let mut command = Command::new(PLAYGATE);
+        command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command.env("PLAYGATE_LOG", "info").spawn().unwrap()
+    }
+
+    /// Connects once the coordinator has written its key and answers.
+    pub async fn operator(&mut self) -> Operator {
+        let key = self.operator_key();
+        let key = until("operator.key", || async { read_operator_key(&key).ok() }).await;
+        self.address = Some(key.coordinator.parse().unwrap());
+        Operator::connect_within(key, PATIENCE).await.unwrap()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address.unwrap()
+    }
+
+    pub fn kill_coordinator(&mut self) {
+        let mut child = self.coordinator.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub async fn start_agent(&mut self, operator: &Operator) {
+        let key = self.dir.path().join("agent.joinkey");
+        if !key.exists() {
+            let join = operator.create_join_key(JoinRole::Agent, None, 1, PATIENCE).await.unwrap();
+            fs::write(&key, join.to_text()).unwrap();
+        }
+        let state = self.dir.path().join("agent");
+        self.agent =
+            Some(self.spawn("agent", &["agent", "--state", path(&state), "--join-key", path(&key), "--name", "host"]));
+    }
+
+    pub fn kill_agent(&mut self) {
+        let mut child = self.agent.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Asks the agent to end, as a service manager does, and waits.
+    pub fn stop_agent(&mut self) {
+        let mut child = self.agent.take().unwrap();
+        kill_process(pid(child.id()), Signal::TERM).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+
+    pub fn stop_coordinator(&mut self) {
+        let mut child = self.coordinator.take().unwrap();
+        kill_process(pid(child.id()), Signal::TERM).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+
+    pub fn coordinator_pid(&self) -> u32 {
+        self.coordinator.as_ref().unwrap().id()
+    }
+
+    pub async fn processes(&mut self, operator: &Operator) -> Vec<ProcessInfo> {
+        let (mut all, mut after) = (Vec::new(), None::<ServerProcessId>);
+        loop {
+            let page = operator.list_processes(None, after).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            all.extend(page);
+        }
+        self.servers.extend(all.iter().filter_map(|process: &ProcessInfo| process.pid));
+        all
+    }
+
+    /// Waits until so many processes can host, or host.
+    pub async fn ready(&mut self, operator: &Operator, count: usize) -> Vec<ProcessInfo> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let up = |process: &ProcessInfo| {
+                matches!(process.status, ProcessStatus::Ready | ProcessStatus::Hosting)
+                    && process.unreachable_since_ms.is_none()
+            };
+            let mut processes = self.processes(operator).await;
+            processes.retain(up);
+            if processes.len() >= count {
+                return processes;
+            }
+            assert!(Instant::now() < deadline, "{} of {count} servers are up:\n{}", processes.len(), self.logs());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub async fn process(&mut self, operator: &Operator, process: ServerProcessId) -> ProcessInfo {
+        self.processes(operator).await.into_iter().find(|info| info.id == process).unwrap()
+    }
+
+    pub fn logs(&self) -> String {
+        let read = |name: &str| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
+        let mut logs = format!("--- coordinator\n{}--- agent\n{}", read("coordinator.log"), read("agent.log"));
+        for log in fs::read_dir(self.dir.path().join("agent/logs")).into_iter().flatten().flatten() {
+            let text = fs::read_to_string(log.path()).unwrap_or_default();
+            logs.push_str(&format!("--- {}\n{text}", log.file_name().to_string_lossy()));
+        }
+        logs
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+impl Drop for World {
+    /// Ends what this world started, and nothing else.
+    fn drop(&mut self) {
+        for child in [self.agent.take(), self.coordinator.take()].into_iter().flatten() {
+            let mut child = child;
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let launched = fs::read_dir(self.dir.path().join("agent/processes")).into_iter().flatten().flatten();
+        let recorded = launched.filter_map(|file| {
+            let record: serde_json::Value = serde_json::from_slice(&fs::read(file.path()).ok()?).ok()?;
+            u32::try_from(record.get("pid")?.as_u64()?).ok()
+        });
+        let all: Vec<u32> = self.servers.iter().copied().chain(recorded).collect();
+        for server in all {
+            let line = fs::read(format!("/proc/{server}/cmdline")).unwrap_or_default();
+            if String::from_utf8_lossy(&line).contains("echo_server") && test_kill_process(pid(server)).is_ok() {
+                let _ = kill_process(pid(server), Signal::KILL);
+            }
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", self.logs());
+        }
+    }
+}
+
+/// A player on a socket of his own.
+pub struct Player {
+    pub socket: UdpSocket,
+    pub server: SocketAddr,
+    pub generation: u32,
+}
+
+pub async fn join(ticket: &Ticket) -> Result<Player, player::JoinError> {
+    let (socket, joined) = player::join(ticket, PATIENCE / 4).await?;
+    Ok(Player { socket, server: joined.server, generation: joined.generation })
+}
+
+impl Player {
+    /// Says something until the server answers, and gives the answer.
+    pub async fn say(&self, what: &str) -> String {
+        let mut buffer = [0; 2_048];
+        until("an echo", || async {
+            self.socket.send_to(what.as_bytes(), self.server).await.ok()?;
+            let received =
+                tokio::time::timeout(Duration::from_millis(200), self.socket.recv_from(&mut buffer_of())).await;
+            received.ok()?.ok()?;
+            Some(())
+        })
+        .await;
+        // The last answer may be one of several; ask once more for its text.
+        self.socket.send_to(what.as_bytes(), self.server).await.unwrap();
+        let (len, _) = tokio::time::timeout(PATIENCE, self.socket.recv_from(&mut buffer)).await.unwrap().unwrap();
+        String::from_utf8(buffer[..len].to_vec()).unwrap()
+    }
+}
+
+fn buffer_of() -> [u8; 2_048] {
+    [0; 2_048]
+}
+
+pub fn new_session(players: u16) -> NewGameSession {
+    NewGameSession::new("echo", players).property("map", "ruins")
+}
+
+pub async fn reserve(operator: &Operator, session: GameSessionId, players: &[&str]) -> Vec<Ticket> {
+    let new = players.iter().fold(NewPlayerSessions::new(session), |new, player| new.player(player, b""));
+    operator.create_player_sessions(new).await.unwrap()
+}
+
+pub async fn player_is(operator: &Operator, player: PlayerSessionId, status: PlayerSessionStatus) -> PlayerSessionInfo {
+    until(&format!("{player} is {status:?}"), || async {
+        let info = operator.describe_player_session(player).await.unwrap();
+        (info.status == status).then_some(info)
+    })
+    .await
+}
+
+pub async fn session_is(
+    operator: &Operator,
+    session: GameSessionId,
+    as_wanted: impl Fn(&GameSessionInfo) -> bool,
+) -> GameSessionInfo {
+    until("the session is as wanted", || async {
+        let info = operator.describe_game_session(session).await.unwrap();
+        as_wanted(&info).then_some(info)
+    })
+    .await
+}
+
+pub async fn events(operator: &Operator, kind: EventKind) -> Vec<String> {
+    let (mut found, mut after) = (Vec::new(), 0);
+    loop {
+        let page = operator.list_events(after).await.unwrap();
+        let Some(last) = page.last() else { return found };
+        after = last.seq;
+        found.extend(page.iter().filter(|event| event.kind == kind).map(|event| event.detail.to_string()));
+    }
+}
+
+pub fn echo_fleet() -> FleetId {
+    FleetId::new("echo").unwrap()
+}
