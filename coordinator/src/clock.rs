@@ -10,7 +10,7 @@
 //! | is stepped while running | goes on evenly and leans towards it |
 //! | stands still because the machine sleeps | has gone on when the machine wakes |
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use playgate_protocol::TimeMs;
 use rustix::time::{ClockId, clock_gettime};
@@ -85,13 +85,13 @@ fn read_clocks() -> Readings {
     // On macOS this one goes on during sleep.
     #[cfg(not(target_os = "linux"))]
     let since_boot = ClockId::Monotonic;
-    let read = |id| {
-        let time = clock_gettime(id);
+    let boot = clock_gettime(since_boot);
+    let seconds = u64::try_from(boot.tv_sec).unwrap_or(0);
+    Readings {
         // A clock set before 1970 counts as one at 1970.
-        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-        Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
-    };
-    Readings { wall: read(ClockId::Realtime), boot: read(since_boot) }
+        wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        boot: Duration::new(seconds, u32::try_from(boot.tv_nsec).unwrap_or(0)),
+    }
 }
 
 /// The arithmetic of [`Clock`], which is given its readings.

@@ -18,7 +18,7 @@ use crate::driver::Driver;
 use crate::keyfile::{KEY_FILE, KeyFile, KeyFileError, OPERATOR_KEY_FILE, write_operator_key};
 use crate::mint::Minter;
 use crate::peer::{self, PeerCounters, Shared};
-use crate::store::space::Guard;
+use crate::store::space::{Guard, Space};
 use crate::store::{Loaded, Sqlite, Store, StoreError, Writer};
 
 /// The database in the data directory.
@@ -94,6 +94,8 @@ impl Coordinator {
         let database = config.data_dir.join(DATABASE_FILE);
         let had_database = database.exists();
         let mut store = Sqlite::open(&database).map_err(StartError::Store)?;
+        let mut space = Guard::new(&database);
+        let low = space.check() == Space::Low;
         let Loaded { rows, seq, .. } = store.load().map_err(StartError::Store)?;
         let mut clock = Clock::start(Core::high_water(&rows));
         // A database without a single batch is one whose coordinator was ended before it had said anything.
@@ -116,6 +118,7 @@ impl Coordinator {
 
         let now_ms = clock.now_ms();
         let mut core = Core::load(Start { shard: SHARD, seed: random(), now_ms }, rows);
+        core.handle(now_ms, Input::StoreLow(low));
         core.handle(now_ms, Input::ApplyOperator(operator));
         for key in &keys.signing_keys {
             let public_key = SigningKey::from_seed(key.seed.reveal()).public_key();
@@ -138,7 +141,7 @@ impl Coordinator {
             inputs,
             commits,
             writer,
-            space: Guard::new(&database),
+            space,
             seq,
             links: BTreeMap::new(),
             gathering: Turn::default(),

@@ -40,8 +40,10 @@ impl Echo {
                     return Ok(());
                 }
             }
-            while self.behave == "hang" {
-                std::thread::park(); // no more ticks: the SDK's thread goes on and reports bad health
+            if self.behave == "hang" {
+                loop {
+                    std::thread::park(); // no more ticks: the SDK's thread goes on and reports bad health
+                }
             }
             if let Ok((len, from)) = self.socket.recv_from(&mut buffer) {
                 self.datagram(from, &buffer[..len])?;

@@ -16,6 +16,7 @@ use crate::args::{Args, Command};
 use crate::error::Failure;
 
 fn main() -> ExitCode {
+    abort_on_panic();
     let args = Args::parse();
     init_logging(&args);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -26,6 +27,15 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// A panic is a fault of ours in one task of many; a supervisor starts a clean process from what is durable.
+fn abort_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
 }
 
 async fn run(args: Args) -> Result<(), Failure> {

@@ -16,6 +16,7 @@ use crate::limits::{EVENTS_MAX, HIGH_WATER_MS};
 use crate::rows::{
     GameSessionRow, HostRow, Identity, JoinKeyRow, PeerRow, PlayerSessionRow, ProcessRow, Row, SigningKeyRow,
 };
+use crate::throttle::Throttle;
 use crate::timers::{Timer, Timers};
 use crate::waiters::Waiters;
 
@@ -49,6 +50,7 @@ pub struct Core {
     pub(crate) waiters: Waiters,
     pub(crate) timers: Timers,
     pub(crate) events: VecDeque<Event>,
+    throttle: Throttle,
     dirty: BTreeSet<RowKey>,
     events_written: u64,
     high_water_due: bool,
@@ -161,6 +163,7 @@ impl Core {
             waiters: Waiters::default(),
             timers: Timers::default(),
             events: VecDeque::new(),
+            throttle: Throttle::default(),
             dirty: BTreeSet::new(),
             events_written: 0,
             high_water_due: true,
@@ -283,6 +286,12 @@ impl Core {
     }
 
     pub(crate) fn event(&mut self, kind: EventKind, subject: Subject, detail: &str) {
+        let more = match self.throttle.admit(kind, self.now) {
+            None => return,
+            Some(0) => String::new(),
+            Some(left_out) => format!(" (and {left_out} more of this kind before)"),
+        };
+        let detail = &format!("{detail}{more}");
         let seq = self.events.back().map_or(1, |event| event.seq + 1);
         self.restore_event(Event { seq, at_ms: self.now, kind, subject, detail: Detail::lossy(detail) });
     }

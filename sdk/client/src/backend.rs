@@ -12,7 +12,7 @@ use crate::calls::{Calls, Status};
 use crate::config::{BackendConfig, Start};
 use crate::driver::Driver;
 use crate::error::{CallFailed, ConnectError};
-use crate::limits::CALLS_QUEUED_MAX;
+use crate::limits::{ACTIVATIONS_TIME_MAX, CALLS_QUEUED_MAX};
 use crate::requests::{NewGameSession, NewPlayerSessions, millis};
 
 /// A studio's backend, connected to its coordinator.
@@ -62,15 +62,15 @@ impl Backend {
         Self { calls: self.calls.clone(), patience }
     }
 
-    /// Places a game session and waits until it takes players.
+    /// Places a game session and waits until players can join it: as long as the placement may take, and then for its
+    /// activations. A repetition with the same idempotency key finds the session of the first call.
     ///
     /// # Errors
-    /// [`CallFailed::Refused`] with
-    /// [`FleetCapacityExceeded`](playgate_protocol::api::ErrorCode::FleetCapacityExceeded) when no process was free in
-    /// time. When no attempt led to an active session the answer is that session, terminated, with its reason.
+    /// [`CallFailed`]: among the codes, `FleetCapacityExceeded` when no process became free in time, and
+    /// `GameSessionActivationFailed` when no process that was given the session activated it.
     pub async fn create_game_session(&self, request: impl Into<NewGameSession>) -> Result<GameSessionInfo, CallFailed> {
         let request = request.into().finish()?;
-        let wait = Duration::from_millis(request.placement_timeout_ms.into());
+        let wait = Duration::from_millis(request.placement_timeout_ms.into()) + ACTIVATIONS_TIME_MAX;
         game_session(self.call(BackendCall::CreateGameSession(request), wait).await?)
     }
 

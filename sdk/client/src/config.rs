@@ -15,7 +15,7 @@ use crate::limits::PATIENCE;
 /// Where the coordinator is and as whom to come. `Debug` shows no key.
 ///
 /// # What does a backend need?
-/// A join key, once: `playgate key new --role backend`. On its first connection it makes a key of its own, writes it to
+/// A join key, once: `playgate key new backend`. On its first connection it makes a key of its own, writes it to
 /// the identity file (readable by its owner only) and has it bound by the coordinator; from then on the file is enough.
 /// One running process per file: a second one with the same key takes the first one's place.
 pub struct BackendConfig {

@@ -89,7 +89,7 @@ impl fmt::Display for ConnectError {
             Self::KeyFile(error) => error.fmt(f),
             Self::BadKey(problem) => f.write_str(problem),
             Self::WrongRole => f.write_str(
-                "the join key is for another role: a backend needs one made with playgate key new --role backend",
+                "the join key is for another role: a backend needs one made with playgate key new backend",
             ),
             Self::Refused(refusal) => write!(f, "the coordinator refuses this client: {}", refusal.detail),
             Self::Unreachable { detail } => write!(f, "the coordinator was not reached: {detail}"),
@@ -157,7 +157,7 @@ impl fmt::Display for KeyFileError {
             Self::Damaged { path, problem } => write!(f, "{}: {problem}", path.display()),
             Self::NoIdentity { path } => write!(
                 f,
-                "{} does not exist: the first connection needs a join key (playgate key new --role backend)",
+                "{} does not exist: the first connection needs a join key (playgate key new backend)",
                 path.display()
             ),
             Self::OtherCoordinator { path } => write!(

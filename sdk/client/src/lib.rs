@@ -15,7 +15,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // From `playgate key new --role backend`; needed until backend.key exists.
+//! // From `playgate key new backend`; needed until backend.key exists.
 //! let key = JoinKey::from_text(&std::env::var("PLAYGATE_JOIN_KEY")?)?;
 //! let backend = Backend::connect(BackendConfig::from_join_key(key, "backend.key")).await?;
 //!

@@ -51,3 +51,7 @@ pub(crate) const EARLY_DATAGRAMS_MAX: usize = 32;
 
 const _: () = assert!(REDIAL_MIN.as_millis() < REDIAL_MAX.as_millis());
 const _: () = assert!(REDIAL_MAX.as_millis() < PATIENCE.as_millis());
+
+/// How long a placed game session may take to become active, on top of the caller's patience: three attempts of the
+/// usual activation timeout.
+pub(crate) const ACTIVATIONS_TIME_MAX: Duration = Duration::from_secs(180);

@@ -97,3 +97,8 @@ pub use playgate_protocol::reason::PlayerEnd;
 pub use playgate_protocol::{GameSessionId, JoinKey, JoinRole, PlayerSessionId, RefusalReason, ServerProcessId};
 pub use server::Server;
 pub use thread::StartError;
+
+/// The programs in the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
