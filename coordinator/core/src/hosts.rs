@@ -69,9 +69,7 @@ impl Core {
     }
 
     pub(crate) fn agent_said(&mut self, link: LinkId, message: AgentUp) {
-        let Some(crate::rows::Identity::Agent(host)) = self.links.get(&link).copied() else {
-            return;
-        };
+        let Some(crate::rows::Identity::Agent(host)) = self.links.get(&link).copied() else { return };
         match message {
             AgentUp::Reports(batch) => self.agent_reports(link, host, batch),
             AgentUp::Inventory { alive } => self.inventory(host, &alive),
@@ -195,9 +193,7 @@ impl Core {
 
     /// Launches what is missing of a fleet on a host, and drains what is too many and idle.
     pub(crate) fn reconcile(&mut self, fleet: &FleetId, host: HostId) {
-        let (Some(known), Some(fleet_known)) = (self.hosts.get(&host), self.fleets.get(fleet)) else {
-            return;
-        };
+        let (Some(known), Some(fleet_known)) = (self.hosts.get(&host), self.fleets.get(fleet)) else { return };
         if known.link.is_none() || fleet_known.config.command.is_empty() {
             return;
         }

@@ -83,9 +83,7 @@ impl Core {
 
     fn load_process(&mut self, row: ProcessRow) {
         let id = row.id;
-        let Some(fleet) = self.fleets.get_mut(&row.fleet) else {
-            return;
-        };
+        let Some(fleet) = self.fleets.get_mut(&row.fleet) else { return };
         let config: Arc<FleetConfig> = Arc::clone(&fleet.config);
         if row.status == ProcessStatus::Ready {
             fleet.ready.insert(id);
@@ -112,9 +110,7 @@ impl Core {
 
     fn load_session(&mut self, row: GameSessionRow) {
         let id = row.id;
-        let Some(fleet) = self.fleets.get_mut(&row.fleet) else {
-            return;
-        };
+        let Some(fleet) = self.fleets.get_mut(&row.fleet) else { return };
         match row.status {
             GameSessionStatus::Placing => {
                 fleet.placing.insert(id);

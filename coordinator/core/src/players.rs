@@ -144,9 +144,7 @@ impl Core {
 
     /// Takes a player session into memory and all its indexes.
     pub(crate) fn add_player(&mut self, row: PlayerSessionRow) {
-        let Some(session) = self.sessions.get_mut(&row.game_session) else {
-            return;
-        };
+        let Some(session) = self.sessions.get_mut(&row.game_session) else { return };
         session.players.insert(row.id);
         if row.ended_ms.is_none() {
             session.live.insert(row.player.clone(), row.id);
@@ -187,14 +185,10 @@ impl Core {
         player: PlayerSessionId,
         outcome: PlayerOutcome,
     ) -> bool {
-        let Some(row) = self.players.get_mut(&player).filter(|row| row.game_session == session) else {
-            return false;
-        };
+        let Some(row) = self.players.get_mut(&player).filter(|row| row.game_session == session) else { return false };
         match outcome {
             PlayerOutcome::Active { generation, joined_ms } => {
-                let Some(status) = after(row.status, PlayerStep::Join) else {
-                    return false;
-                };
+                let Some(status) = after(row.status, PlayerStep::Join) else { return false };
                 let first = row.status == PlayerSessionStatus::Reserved;
                 row.status = status;
                 row.generation = row.generation.max(generation);
@@ -224,12 +218,8 @@ impl Core {
     /// Frees the slot of a player session, once.
     fn end_player(&mut self, player: PlayerSessionId, step: PlayerStep, reason: Option<PlayerEnd>, at: TimeMs) -> bool {
         let now = self.now;
-        let Some(row) = self.players.get_mut(&player) else {
-            return false;
-        };
-        let Some(status) = after(row.status, step) else {
-            return false;
-        };
+        let Some(row) = self.players.get_mut(&player) else { return false };
+        let Some(status) = after(row.status, step) else { return false };
         let was_active = row.status == PlayerSessionStatus::Active;
         row.status = status;
         row.reason = reason;
@@ -252,18 +242,12 @@ impl Core {
     /// Reservations that can no longer be used: the server will admit none that expires at or before its floor, and
     /// every admission before is in a report that has been applied.
     pub(crate) fn expire_below_floor(&mut self, process: ServerProcessId) {
-        let Some(known) = self.processes.get(&process) else {
-            return;
-        };
-        let (Some((floor, through_seq)), Some(session)) = (known.floor, known.row.session) else {
-            return;
-        };
+        let Some(known) = self.processes.get(&process) else { return };
+        let (Some((floor, through_seq)), Some(session)) = (known.floor, known.row.session) else { return };
         if through_seq > known.row.applied_seq {
             return;
         }
-        let Some(hosted) = self.sessions.get(&session) else {
-            return;
-        };
+        let Some(hosted) = self.sessions.get(&session) else { return };
         let over: Vec<PlayerSessionId> =
             hosted.expiries.iter().take_while(|(at, _)| *at <= floor).map(|(_, id)| *id).collect();
         for player in over {
@@ -310,9 +294,7 @@ impl Core {
     }
 
     pub(crate) fn forget_player(&mut self, player: PlayerSessionId) {
-        let Some(row) = self.players.remove(&player) else {
-            return;
-        };
+        let Some(row) = self.players.remove(&player) else { return };
         if let Some(session) = self.sessions.get_mut(&row.game_session) {
             session.players.remove(&player);
         }

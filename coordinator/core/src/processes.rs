@@ -76,12 +76,8 @@ impl Core {
 
     /// Moves a process along its life, if the step applies; keeps the fleet's list of ready ones.
     pub(crate) fn step_process(&mut self, process: ServerProcessId, step: ProcessStep) -> bool {
-        let Some(known) = self.processes.get_mut(&process) else {
-            return false;
-        };
-        let Some(status) = after(known.row.status, step) else {
-            return false;
-        };
+        let Some(known) = self.processes.get_mut(&process) else { return false };
+        let Some(status) = after(known.row.status, step) else { return false };
         known.row.status = status;
         let fleet = known.row.fleet.clone();
         let ready = &mut self.fleet_mut(&fleet).ready;
@@ -96,9 +92,7 @@ impl Core {
 
     /// Three missed beats while the link is up.
     pub(crate) fn beat_overdue(&mut self, process: ServerProcessId) {
-        let Some(known) = self.processes.get(&process).filter(|known| known.link.is_some()) else {
-            return;
-        };
+        let Some(known) = self.processes.get(&process).filter(|known| known.link.is_some()) else { return };
         let due = known.last_beat + UNWELL_AFTER_MS;
         if due > self.now {
             return self.timers.set(Timer::Health(process), due);
@@ -108,9 +102,7 @@ impl Core {
 
     /// One beat's word about health.
     pub(crate) fn judge_health(&mut self, process: ServerProcessId, healthy: bool) {
-        let Some(known) = self.processes.get_mut(&process) else {
-            return;
-        };
+        let Some(known) = self.processes.get_mut(&process) else { return };
         known.last_beat = self.now;
         self.timers.set_if_unset(Timer::Health(process), self.now + UNWELL_AFTER_MS);
         if !healthy {
@@ -130,9 +122,7 @@ impl Core {
 
     fn unwell(&mut self, process: ServerProcessId, why: &str) {
         let now = self.now;
-        let Some(known) = self.processes.get_mut(&process).filter(|known| known.unwell_since.is_none()) else {
-            return;
-        };
+        let Some(known) = self.processes.get_mut(&process).filter(|known| known.unwell_since.is_none()) else { return };
         known.unwell_since = Some(now);
         let timeout = known.fleet.unhealthy_timeout.0;
         self.timers.set(Timer::Unhealthy(process), now + timeout);
@@ -141,9 +131,7 @@ impl Core {
 
     /// Unwell for too long: stopped, unless it is activating a session, where the activation timeout rules.
     pub(crate) fn unhealthy_overdue(&mut self, process: ServerProcessId) {
-        let Some(known) = self.processes.get(&process).filter(|known| known.unwell_since.is_some()) else {
-            return;
-        };
+        let Some(known) = self.processes.get(&process).filter(|known| known.unwell_since.is_some()) else { return };
         let session = known.row.session.and_then(|session| self.sessions.get(&session));
         if session.is_some_and(|session| session.row.status == GameSessionStatus::Activating) {
             let retry = self.now + known.fleet.activation_timeout.0;
@@ -175,9 +163,7 @@ impl Core {
     /// A process that drains already can only be hurried.
     pub(crate) fn drain(&mut self, process: ServerProcessId, reason: ProcessEnd, grace_ms: u64) {
         let deadline_ms = self.now + grace_ms;
-        let Some(known) = self.processes.get_mut(&process) else {
-            return;
-        };
+        let Some(known) = self.processes.get_mut(&process) else { return };
         if known.row.status == ProcessStatus::Ended {
             return;
         }

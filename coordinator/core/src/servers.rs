@@ -40,9 +40,7 @@ impl Core {
         advertise: Option<IpAddr>,
         from: IpAddr,
     ) {
-        let Some(known) = self.processes.get(&process) else {
-            return;
-        };
+        let Some(known) = self.processes.get(&process) else { return };
         let of_host = known.row.host.and_then(|host| self.hosts[&host].row.address);
         let now = self.now;
         let known = self.processes.get_mut(&process).expect("looked up above");
@@ -62,9 +60,7 @@ impl Core {
 
     pub(crate) fn server_down(&mut self, process: ServerProcessId) {
         let now = self.now;
-        let Some(known) = self.processes.get_mut(&process) else {
-            return;
-        };
+        let Some(known) = self.processes.get_mut(&process) else { return };
         known.link = None;
         if known.row.status == ProcessStatus::Ended {
             return;
@@ -81,9 +77,7 @@ impl Core {
     }
 
     pub(crate) fn server_said(&mut self, link: LinkId, message: ServerUp) {
-        let Some(Identity::Server(process)) = self.links.get(&link).copied() else {
-            return;
-        };
+        let Some(Identity::Server(process)) = self.links.get(&link).copied() else { return };
         match message {
             ServerUp::Reports(batch) => self.server_reports(link, process, batch),
             ServerUp::Beat(beat) => self.beat(link, process, beat),
@@ -138,30 +132,33 @@ impl Core {
 
     fn ready(&mut self, process: ServerProcessId, ports: Ports) -> bool {
         let now = self.now;
-        let Some(known) = self.processes.get_mut(&process) else {
-            return false;
-        };
+        let Some(known) = self.processes.get_mut(&process) else { return false };
         if known.row.status == ProcessStatus::Draining {
             return true;
         }
-        let (Some(ip), Some(port)) = (known.advertise, ports.first().copied()) else {
-            return false;
-        };
+        let port = ports.first().copied().filter(|port| *port != 0);
+        let (Some(ip), Some(port)) = (known.advertise, port) else { return false };
         if known.row.status != ProcessStatus::Connected {
             return false;
         }
         known.row.address = Some(SocketAddr::new(ip, port));
         known.row.ports = ports;
         known.row.ready_ms = Some(now);
-        self.step_process(process, ProcessStep::BeReady);
+        self.mark(RowKey::Process(process));
         self.timers.cancel(&Timer::Ready(process));
-        self.event(
-            EventKind::ProcessReady,
-            Subject::Process(process),
-            &format!("players reach it at {ip} port {port}"),
-        );
-        self.place_waiting(process);
+        self.become_ready(process);
         true
+    }
+
+    /// Ready is who said so and has acknowledged a signing key: a process that is shown as ready can host.
+    fn become_ready(&mut self, process: ServerProcessId) {
+        let known = &self.processes[&process];
+        let (Some(_), Some(_), Some(address)) = (known.minting, known.row.ready_ms, known.row.address) else { return };
+        if !self.step_process(process, ProcessStep::BeReady) {
+            return;
+        }
+        self.event(EventKind::ProcessReady, Subject::Process(process), &format!("players reach it at {address}"));
+        self.place_waiting(process);
     }
 
     /// It said that it is about to exit: the agent sees to it that it does.
@@ -192,15 +189,14 @@ impl Core {
 
     /// Tokens are minted only under a key id and an epoch that this very process has acknowledged.
     fn acknowledge_keys(&mut self, process: ServerProcessId, held_version: u64) {
-        let Some(known) = self.processes.get_mut(&process) else {
-            return;
-        };
+        let Some(known) = self.processes.get_mut(&process) else { return };
         let was_fit = known.minting.is_some();
         while let Some(offer) = known.offers.front().copied().filter(|offer| offer.version <= held_version) {
             known.offers.pop_front();
             known.minting = Some((offer.key_id, offer.gate_epoch));
         }
         if !was_fit && known.minting.is_some() {
+            self.become_ready(process);
             self.place_waiting(process);
         }
     }
@@ -208,9 +204,7 @@ impl Core {
     /// A server whose clock runs ahead would time reservations out too early.
     fn judge_floor(&mut self, process: ServerProcessId, floor_ms: TimeMs) {
         let ahead = floor_ms > self.now.saturating_add(FLOOR_AHEAD_MS_MAX);
-        let Some(known) = self.processes.get_mut(&process) else {
-            return;
-        };
+        let Some(known) = self.processes.get_mut(&process) else { return };
         if ahead && !known.floor_ahead {
             let by = floor_ms - self.now;
             let what = format!("its clock runs {by} ms ahead: no reservations until it is right");
@@ -239,9 +233,7 @@ impl Core {
 
     /// Tells a server what it should be doing, if its link is up; otherwise it learns when it comes back.
     pub(crate) fn send_wanted(&mut self, process: ServerProcessId) {
-        let Some(known) = self.processes.get(&process) else {
-            return;
-        };
+        let Some(known) = self.processes.get(&process) else { return };
         let Some(link) = known.link else { return };
         let gate_epoch = known.row.gate_epoch;
         let session = known.row.session.and_then(|session| self.wanted_session(session));

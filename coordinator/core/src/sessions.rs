@@ -142,21 +142,15 @@ impl Core {
 
     /// A process became fit: the oldest waiting session takes it.
     pub(crate) fn place_waiting(&mut self, process: ServerProcessId) {
-        let Some(known) = self.processes.get(&process).filter(|known| known.is_fit()) else {
-            return;
-        };
+        let Some(known) = self.processes.get(&process).filter(|known| known.is_fit()) else { return };
         if let Some(session) = self.fleet(&known.row.fleet).placing.first().copied() {
             self.place(session);
         }
     }
 
     pub(crate) fn step_session(&mut self, session: GameSessionId, step: SessionStep) -> bool {
-        let Some(known) = self.sessions.get_mut(&session) else {
-            return false;
-        };
-        let Some(status) = after(known.row.status, step) else {
-            return false;
-        };
+        let Some(known) = self.sessions.get_mut(&session) else { return false };
+        let Some(status) = after(known.row.status, step) else { return false };
         known.row.status = status;
         let fleet = known.row.fleet.clone();
         let placing = &mut self.fleet_mut(&fleet).placing;
@@ -208,9 +202,7 @@ impl Core {
     /// Places the session anew, elsewhere; after the last attempt it is over.
     fn fail_attempt(&mut self, session: GameSessionId) {
         self.timers.cancel(&Timer::Activation(session));
-        let Some(known) = self.sessions.get_mut(&session) else {
-            return;
-        };
+        let Some(known) = self.sessions.get_mut(&session) else { return };
         if let Some(process) = known.row.process.take().and_then(|process| self.processes.get_mut(&process)) {
             process.row.session = None;
             let id = process.row.id;
