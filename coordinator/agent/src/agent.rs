@@ -117,7 +117,7 @@ impl Agent {
             fingerprint: config.fingerprint,
             role: HelloRole::Agent { name, advertise: config.advertise, capacity },
             join_secret: config.join_secret,
-            is_bound: bound.is_some(),
+            bound,
             state: state.clone(),
             events: events.clone(),
         };

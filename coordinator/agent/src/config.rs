@@ -8,6 +8,7 @@ use playgate_protocol::{Fingerprint, JoinKey, JoinRole, Secret32};
 
 use crate::error::AgentError;
 use crate::limits::CAPACITY_DEFAULT;
+use crate::state::Bound;
 
 /// How one agent is set up.
 #[derive(Debug, Clone)]
@@ -39,16 +40,30 @@ impl AgentConfig {
         if key.role != JoinRole::Agent {
             return Err(AgentError::WrongJoinKey(key.role));
         }
-        Ok(Self {
-            coordinator: key.coordinator,
-            fingerprint: key.fingerprint,
-            join_secret: Some(key.secret),
+        let join_secret = Some(key.secret);
+        Ok(Self { join_secret, ..Self::joined(key.coordinator, key.fingerprint, state_dir) })
+    }
+
+    /// Goes on as the agent that has joined with this state directory, without a join key; defaults as with one.
+    ///
+    /// # Errors
+    /// [`AgentError::NotJoined`] when none has.
+    pub fn from_state(state_dir: PathBuf) -> Result<Self, AgentError> {
+        let bound = Bound::read(&state_dir).ok_or(AgentError::NotJoined)?;
+        Ok(Self::joined(bound.address, bound.coordinator, state_dir))
+    }
+
+    fn joined(coordinator: String, fingerprint: Fingerprint, state_dir: PathBuf) -> Self {
+        Self {
+            coordinator,
+            fingerprint,
+            join_secret: None,
             name: host_name(),
             advertise: None,
             capacity: CAPACITY_DEFAULT,
             state_dir,
             on_shutdown: OnShutdown::LeaveRunning,
-        })
+        }
     }
 }
 

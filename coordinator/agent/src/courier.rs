@@ -1,19 +1,18 @@
 //! Keeps a link to the coordinator: dials, says hello, hands on what comes, and dials again, for ever.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use playgate_link::{Backoff, CloseCode, DialError, Dialer, FrameReceiver, FrameSender, RecvError};
+use playgate_link::{Backoff, CloseCode, DialError, Dialer, FrameReceiver, FrameSender, IntroduceError, RecvError};
 use playgate_protocol::{
-    Credential, Fingerprint, Greeting, Hello, HelloRole, HostId, Refusal, RefusalReason, Secret32, Text, VersionRange,
-    Welcome, WelcomeRole,
+    Credential, Fingerprint, Hello, HelloRole, HostId, Refusal, RefusalReason, Secret32, Text, VersionRange,
+    WelcomeRole,
 };
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::agent::Event;
 use crate::error::AgentError;
-use crate::limits::{GREETING_WAIT, REDIAL, REDIAL_SLOWLY};
+use crate::limits::{REDIAL, REDIAL_SLOWLY};
 use crate::state::{Bound, StateDir};
 
 const SOFTWARE: &str = concat!("playgate-agent ", env!("CARGO_PKG_VERSION"));
@@ -25,7 +24,8 @@ pub(crate) struct Courier {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) role: HelloRole,
     pub(crate) join_secret: Option<Secret32>,
-    pub(crate) is_bound: bool,
+    /// As it is on disk.
+    pub(crate) bound: Option<Bound>,
     pub(crate) state: StateDir,
     pub(crate) events: mpsc::Sender<Event>,
 }
@@ -82,69 +82,49 @@ impl Courier {
     }
 
     async fn connect(&mut self) -> Result<Welcomed, Failure> {
-        let mut last = Failure::Soon("the name has no address".to_owned());
-        for addr in self.resolve().await? {
-            match self.dialer.dial(addr, &self.fingerprint).await {
-                Ok(link) => {
-                    let (sender, receiver) = link.split();
-                    return self.greet(sender, receiver).await;
-                }
-                Err(error) => last = self.judge(&error),
-            }
-        }
-        Err(last)
+        let introduced = self.dialer.introduce(&self.coordinator, &self.fingerprint, &self.hello()).await;
+        let (welcome, sender, receiver) = introduced.map_err(|error| self.judge(error))?;
+        let WelcomeRole::Agent { host, applied_seq } = welcome.role else {
+            sender.close(CloseCode::Protocol, "welcomed as something else than an agent");
+            return Err(Failure::Later("it takes this agent for something else".to_owned(), Duration::ZERO));
+        };
+        self.remember(host);
+        Ok(Welcomed { sender, receiver, host, applied_seq })
     }
 
-    async fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
-        let unknown = |error| Failure::Soon(format!("its address cannot be looked up: {error}"));
-        Ok(tokio::net::lookup_host(&self.coordinator).await.map_err(unknown)?.collect())
-    }
-
-    fn judge(&self, error: &DialError) -> Failure {
+    fn judge(&self, error: IntroduceError) -> Failure {
         match error {
-            DialError::WrongFingerprint { .. } | DialError::NotPlaygate { .. } | DialError::BadAddress { .. } => {
-                Failure::Later(error.to_string(), Duration::ZERO)
-            }
-            DialError::VersionMismatch { .. } => {
+            IntroduceError::Refused(refusal) => refused(refusal),
+            IntroduceError::Dial(DialError::VersionMismatch { .. }) => {
                 Failure::Never(AgentError::VersionMismatch { coordinator: self.coordinator.clone() })
             }
-            DialError::Busy { .. } => Failure::Later(error.to_string(), Duration::ZERO),
+            IntroduceError::Dial(
+                DialError::WrongFingerprint { .. }
+                | DialError::NotPlaygate { .. }
+                | DialError::BadAddress { .. }
+                | DialError::Busy { .. },
+            ) => Failure::Later(error.to_string(), Duration::ZERO),
             _ => Failure::Soon(error.to_string()),
-        }
-    }
-
-    async fn greet(&mut self, sender: FrameSender, mut receiver: FrameReceiver) -> Result<Welcomed, Failure> {
-        sender.queue(&self.hello()).map_err(|error| Failure::Soon(error.to_string()))?;
-        let greeting = receiver.recv_within::<Greeting>(GREETING_WAIT).await;
-        match greeting.map_err(|error| Failure::Soon(error.to_string()))? {
-            Greeting::Welcome(Welcome { role: WelcomeRole::Agent { host, applied_seq }, .. }) => {
-                self.remember(host);
-                Ok(Welcomed { sender, receiver, host, applied_seq })
-            }
-            Greeting::Welcome(_) => {
-                sender.close(CloseCode::Protocol, "welcomed as something else than an agent");
-                Err(Failure::Later("it takes this agent for something else".to_owned(), Duration::ZERO))
-            }
-            Greeting::Refused(refusal) => Err(refused(refusal)),
         }
     }
 
     fn hello(&self) -> Hello {
         let credential = match &self.join_secret {
-            Some(secret) if !self.is_bound => Credential::Join { secret: secret.clone() },
+            Some(secret) if self.bound.is_none() => Credential::Join { secret: secret.clone() },
             _ => Credential::Bound,
         };
         Hello { versions: VersionRange::OURS, software: Text::lossy(SOFTWARE), credential, role: self.role.clone() }
     }
 
     fn remember(&mut self, host: HostId) {
-        if self.is_bound {
+        let bound = Bound { host, coordinator: self.fingerprint, address: self.coordinator.clone() };
+        if self.bound.as_ref() == Some(&bound) {
             return;
         }
-        self.is_bound = true;
-        if let Err(error) = self.state.save_bound(Bound { host, coordinator: self.fingerprint }) {
+        if let Err(error) = self.state.save_bound(&bound) {
             tracing::error!(%error, "cannot remember that this agent has joined; keep the join key for its next start");
         }
+        self.bound = Some(bound);
     }
 
     /// Hands on what comes until the link is over. Fails when nobody takes events any more.

@@ -66,7 +66,7 @@ impl fmt::Display for AgentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WrongJoinKey(role) => {
-                write!(f, "the join key is for the role {role}; make one with: playgate key new --role agent")
+                write!(f, "the join key is for the role {role}; make one with: playgate key new agent")
             }
             Self::State { path, source } => write!(f, "{}: {source}; the agent needs to write there", path.display()),
             Self::StateInUse { path, holder } => write!(
@@ -84,9 +84,10 @@ impl fmt::Display for AgentError {
                 "{} belongs to an agent of the coordinator with the key {bound_to}; use another state directory",
                 path.display()
             ),
-            Self::NotJoined => {
-                f.write_str("this agent has not joined yet; make a join key with: playgate key new --role agent")
-            }
+            Self::NotJoined => f.write_str(
+                "this agent has not joined yet: its first start needs a join key, in a file named by --join-key or in \
+                 PLAYGATE_JOIN_KEY (make one: playgate key new agent)",
+            ),
             Self::Socket(error) => write!(f, "{error}"),
             Self::Refused(refusal) => write!(f, "the coordinator refuses this agent: {}", refusal.detail),
             Self::VersionMismatch { coordinator } => {

@@ -14,12 +14,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use playgate_agent_core::{LaunchFailure, SpawnPlan};
-use playgate_protocol::Fingerprint;
 use playgate_protocol::agent::LaunchError;
+use playgate_protocol::{Fingerprint, LaunchCredential};
 use rustix::io::Errno;
 use rustix::process::{Signal, kill_process_group};
 
-use crate::credential::credential_text;
 use crate::proc_fs::PROCESS_VARIABLE;
 use crate::state::{Lock, Phase, Record, StateDir};
 use crate::watch::{Watched, to_pid};
@@ -74,8 +73,8 @@ impl Launcher {
     fn save_intent(&self, plan: &SpawnPlan) -> Result<(), LaunchFailure> {
         let saved = self.state.save_record(&self.record(plan, Phase::Starting));
         let credential = || {
-            let text = credential_text(plan.process, &plan.credential);
-            self.state.save_credential(plan.process, &text)
+            let credential = LaunchCredential { process: plan.process, secret: plan.credential.clone() };
+            self.state.save_credential(plan.process, &credential.to_text())
         };
         saved.and_then(|()| credential()).map_err(|error| self.state_failure(&error))
     }

@@ -16,7 +16,7 @@
 //! use playgate_protocol::JoinKey;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! // `playgate key new --role agent` prints the key. It is needed for the first start only.
+//! // `playgate key new agent` prints the key. It is needed for the first start only.
 //! let key = JoinKey::from_text(&std::fs::read_to_string("agent.join")?)?;
 //! let config = AgentConfig::from_join_key(key, "/var/lib/playgate-agent".into())?;
 //! run(config, std::future::pending()).await?;
@@ -27,7 +27,7 @@
 //! # What does a server process find?
 //! - A working directory, arguments and variables exactly as its fleet says; nothing else of the agent's environment.
 //! - `PLAYGATE_COORDINATOR` and `PLAYGATE_COORDINATOR_KEY`: where the coordinator is and the key it proves to hold.
-//! - `PLAYGATE_CREDENTIAL_FILE`: what it proves itself with, see [`credential_text`].
+//! - `PLAYGATE_CREDENTIAL_FILE`: what it proves itself with, see [`LaunchCredential`](playgate_protocol::LaunchCredential).
 //! - `PLAYGATE_PROCESS_ID`, `PLAYGATE_NAME`, and `PLAYGATE_ADVERTISE` where the agent was told an address.
 //! - No standard input; standard output and error go to `logs/<process>.log` in the state directory.
 //!
@@ -44,7 +44,6 @@ mod adopt;
 mod agent;
 mod config;
 mod courier;
-mod credential;
 mod error;
 mod janitor;
 mod launch;
@@ -57,5 +56,4 @@ mod watch;
 
 pub use agent::run;
 pub use config::{AgentConfig, OnShutdown};
-pub use credential::credential_text;
 pub use error::AgentError;

@@ -27,9 +27,6 @@ pub const REDIAL: (Duration, Duration) = (Duration::from_millis(200), Duration::
 /// The same when the coordinator is overloaded, or something is wrong that only a person can change.
 pub const REDIAL_SLOWLY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
-/// From the hello to the greeting. The coordinator makes a binding durable before it answers.
-pub const GREETING_WAIT: Duration = Duration::from_secs(5);
-
 /// Longest grace of an ending agent; nobody waits longer for a program to end.
 pub const SHUTDOWN_GRACE_MAX: Duration = Duration::from_secs(24 * 3_600);
 

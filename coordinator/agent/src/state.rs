@@ -3,9 +3,9 @@
 //! ```text
 //!   lock                     held while an agent runs; says which
 //!   agent.key                private key of this agent's identity, PKCS#8
-//!   bound.json               which host this agent is, at which coordinator
+//!   bound.json               which host this agent is, at which coordinator, and where that is
 //!   processes/<id>.json      one per process that may run
-//!   credentials/<id>         what a process proves itself with, see `credential`
+//!   credentials/<id>         what a process proves itself with, a `LaunchCredential`
 //!   logs/<id>.log            its output
 //!   reports/<number>.json    reports that are not acknowledged
 //!   reports/acknowledged     last number that is
@@ -35,6 +35,7 @@ pub(crate) use reports::ReportFiles;
 /// Only the user of the agent may look into what it writes.
 const FILE_MODE: u32 = 0o600;
 const DIR_MODE: u32 = 0o700;
+const BOUND_FILE: &str = "bound.json";
 
 /// The paths in one state directory.
 #[derive(Debug, Clone)]
@@ -43,11 +44,21 @@ pub(crate) struct StateDir {
 }
 
 /// Which host this agent is, since the coordinator welcomed it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Bound {
     pub(crate) host: HostId,
     /// The coordinator's key.
     pub(crate) coordinator: Fingerprint,
+    /// Host and port where it was reached.
+    pub(crate) address: String,
+}
+
+impl Bound {
+    /// Reads what an agent with this state directory left, without making anything.
+    pub(crate) fn read(root: &Path) -> Option<Self> {
+        // What cannot be read does no harm: joining again with the same key gives the same host.
+        serde_json::from_slice(&fs::read(root.join(BOUND_FILE)).ok()?).ok()
+    }
 }
 
 impl StateDir {
@@ -83,18 +94,16 @@ impl StateDir {
 
     /// Whether the coordinator knows this agent's key already.
     pub(crate) fn bound(&self, coordinator: Fingerprint) -> Result<Option<Bound>, AgentError> {
-        let path = self.root.join("bound.json");
-        let Ok(bytes) = fs::read(&path) else { return Ok(None) };
-        match serde_json::from_slice::<Bound>(&bytes) {
-            Ok(bound) if bound.coordinator == coordinator => Ok(Some(bound)),
-            Ok(bound) => Err(AgentError::OtherCoordinator { path: self.root.clone(), bound_to: bound.coordinator }),
-            // Joining again with the same key gives the same host.
-            Err(_) => Ok(None),
+        match Bound::read(&self.root) {
+            Some(bound) if bound.coordinator != coordinator => {
+                Err(AgentError::OtherCoordinator { path: self.root.clone(), bound_to: bound.coordinator })
+            }
+            bound => Ok(bound),
         }
     }
 
-    pub(crate) fn save_bound(&self, bound: Bound) -> io::Result<()> {
-        write_json(&self.root.join("bound.json"), &bound)
+    pub(crate) fn save_bound(&self, bound: &Bound) -> io::Result<()> {
+        write_json(&self.root.join(BOUND_FILE), bound)
     }
 
     pub(crate) fn logs(&self) -> PathBuf {

@@ -148,6 +148,9 @@ impl Core {
         if self.join_keys.len() >= JOIN_KEYS_MAX {
             return Err(refused(ErrorCode::Busy, "there are 10000 unused join keys; let some expire"));
         }
+        if self.join_keys.contains_key(&create.secret_sha256) {
+            return invalid("this join key was made before");
+        }
         let row = JoinKeyRow {
             secret_sha256: create.secret_sha256,
             role: create.role,

@@ -51,6 +51,8 @@ pub struct Core {
     pub(crate) timers: Timers,
     pub(crate) events: VecDeque<Event>,
     throttle: Throttle,
+    /// Servers that are to hear what is wanted of them, at the end of the turn.
+    pub(crate) wanted_due: BTreeSet<ServerProcessId>,
     dirty: BTreeSet<RowKey>,
     events_written: u64,
     high_water_due: bool,
@@ -164,6 +166,7 @@ impl Core {
             timers: Timers::default(),
             events: VecDeque::new(),
             throttle: Throttle::default(),
+            wanted_due: BTreeSet::new(),
             dirty: BTreeSet::new(),
             events_written: 0,
             high_water_due: true,
@@ -179,7 +182,8 @@ impl Core {
         match input {
             Input::ApplyFleet(config) => self.apply_fleet(config),
             Input::ApplySigningKey { key_id, public_key } => self.apply_signing_key(key_id, public_key),
-            Input::ApplyOperator(peer) => self.bind_peer(peer, Identity::Operator),
+            Input::KeepSigningKeys(held) => self.keep_signing_keys(&held),
+            Input::ApplyOperator(peer) => self.apply_operator(peer),
             Input::Opened { link, peer, from, hello, launch_proven } => {
                 self.opened(link, peer, from, hello, launch_proven)
             }
@@ -232,9 +236,12 @@ impl Core {
 
     /// Everything since the last turn. A turn with nothing in it is empty.
     pub fn take_turn(&mut self) -> Turn {
+        for process in std::mem::take(&mut self.wanted_due) {
+            self.put_wanted(process);
+        }
         let mut rows: Vec<Row> = std::mem::take(&mut self.dirty).into_iter().map(|key| self.row(key)).collect();
-        let fresh = self.events.iter().filter(|event| event.seq > self.events_written).cloned().map(Row::Event);
-        rows.extend(fresh);
+        let written = self.events.partition_point(|event| event.seq <= self.events_written);
+        rows.extend(self.events.iter().skip(written).cloned().map(Row::Event));
         if let Some(last) = self.events.back().map(|event| event.seq) {
             let retained = EVENTS_MAX as u64;
             if last / 256 != self.events_written / 256 && last > retained {
@@ -253,7 +260,7 @@ impl Core {
         match key {
             RowKey::SigningKey(id) => {
                 let row = self.signing_keys.iter().find(|row| row.key_id == id);
-                Row::SigningKey(*row.expect("signing keys are marked where they are added"))
+                row.map_or(Row::ForgetSigningKey(id), |row| Row::SigningKey(*row))
             }
             RowKey::Fleet(id) => Row::Fleet(FleetConfig::clone(&self.fleet(&id).config)),
             RowKey::Host(id) => Row::Host(self.hosts.get(&id).expect("hosts are never removed").row.clone()),
@@ -335,14 +342,16 @@ impl Core {
     }
 
     fn store_low(&mut self, low: bool) {
-        if low != self.store_low {
-            let what = if low {
-                "disk nearly full: new sessions, players and keys are refused"
-            } else {
-                "disk has room again"
-            };
-            self.store_low = low;
-            self.event(EventKind::StoreSpace, Subject::Coordinator, what);
+        if low == self.store_low {
+            return;
+        }
+        self.store_low = low;
+        let what =
+            if low { "disk nearly full: new sessions, players and keys are refused" } else { "disk has room again" };
+        self.event(EventKind::StoreSpace, Subject::Coordinator, what);
+        if !low {
+            let fleets: Vec<FleetId> = self.fleets.keys().cloned().collect();
+            fleets.iter().for_each(|fleet| self.reconcile_everywhere(fleet));
         }
     }
 

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use playgate_protocol::agent::{Arg, LaunchOrder};
-use playgate_protocol::limits::{ARGV_MAX, ENV_MAX, PROCESSES_PER_HOST_MAX, RESERVATION_MS_MAX, RESERVATION_MS_MIN};
+use playgate_protocol::agent::{AgentDown, Arg, LaunchOrder};
+use playgate_protocol::frame;
+use playgate_protocol::limits::{
+    ARGV_MAX, ENV_MAX, NAME_BYTES_MAX, PROCESSES_PER_HOST_MAX, RESERVATION_MS_MAX, RESERVATION_MS_MIN,
+};
 use playgate_protocol::server::AdmissionPolicy;
 use playgate_protocol::{FleetId, List, Name, Secret32, ServerProcessId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -162,7 +165,20 @@ impl FleetConfig {
         if let Some((key, _)) = maps.into_iter().find(|(_, len)| *len > ENV_MAX) {
             return Err(format!("fleet {fleet}: {key} has more than {ENV_MAX} entries"));
         }
+        if !self.launch_order_fits() {
+            return Err(format!(
+                "fleet {fleet}: command, properties, env and env_pass together are larger than a launch order may be \
+                 (64 KiB); put long values into a file that the server reads"
+            ));
+        }
         Ok(())
+    }
+
+    /// Each list has a bound of its own; all of them at their bounds would be a dozen frames.
+    fn launch_order_fits(&self) -> bool {
+        let name = Name::lossy(&"x".repeat(NAME_BYTES_MAX));
+        let order = self.launch_order(ServerProcessId::from_bytes([0; 16]), name, Secret32::from_bytes([0; 32]));
+        frame::encode(&AgentDown::Launch(order), &mut Vec::new()).is_ok()
     }
 
     /// The policy that the server needs to know.
@@ -320,5 +336,19 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    /// One that does not would never reach an agent, and cost it its link each time.
+    #[test]
+    fn a_fleet_whose_launch_order_does_not_fit_a_frame_is_refused() {
+        let command = |arguments: usize| {
+            let argument = "x".repeat(playgate_protocol::limits::ARG_BYTES_MAX);
+            format!("name = \"a\"\ncommand = [{}]", format!("\"{argument}\",").repeat(arguments))
+        };
+        let fleet = parse(&command(15)).unwrap();
+        let name = Name::lossy(&"x".repeat(NAME_BYTES_MAX));
+        let order = fleet.launch_order(ServerProcessId::from_bytes([0xff; 16]), name, Secret32::from_bytes([0xff; 32]));
+        assert_eq!(frame::encode(&AgentDown::Launch(order), &mut Vec::new()), Ok(()));
+        assert!(parse(&command(16)).unwrap_err().contains("64 KiB"));
     }
 }

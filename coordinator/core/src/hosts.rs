@@ -13,6 +13,7 @@ use crate::fleet::FleetConfig;
 use crate::io::{LinkId, Output};
 use crate::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN, FLEETS_MAX, HOSTS_MAX, PROVEN_AFTER_MS};
 use crate::rows::HostRow;
+use crate::servers::unapplied;
 use crate::timers::Timer;
 
 impl Core {
@@ -79,21 +80,15 @@ impl Core {
 
     fn agent_reports(&mut self, link: LinkId, host: HostId, batch: AgentReportBatch) {
         let applied = self.hosts[&host].row.applied_seq;
-        if batch.first_seq > applied + 1 {
+        let Some((through_seq, fresh)) = unapplied(applied, batch.first_seq, batch.reports.into_vec()) else {
             return self.violation(link, Subject::Host(host), "the agent's reports have a gap");
-        }
-        let mut seq = batch.first_seq;
-        for report in batch.reports {
-            if seq > applied {
-                self.agent_report(host, report);
-            }
-            seq = seq.saturating_add(1);
-        }
-        let known = self.hosts.get_mut(&host).expect("hosts are never removed");
-        known.row.applied_seq = applied.max(seq - 1);
-        let through_seq = known.row.applied_seq;
-        self.mark(RowKey::Host(host));
+        };
         self.output(Output::AgentAck { link, through_seq });
+        self.hosts.get_mut(&host).expect("hosts are never removed").row.applied_seq = through_seq;
+        self.mark(RowKey::Host(host));
+        for report in fresh {
+            self.agent_report(host, report);
+        }
     }
 
     fn agent_report(&mut self, host: HostId, report: AgentReport) {
@@ -114,6 +109,7 @@ impl Core {
         }
         let subject = Subject::Process(process);
         match report {
+            AgentReport::Launched { pid, .. } if known.row.pid == Some(pid) => {} // said before
             AgentReport::Launched { pid, port, .. } => {
                 known.row.launched = true;
                 known.row.pid = Some(pid);
@@ -129,6 +125,7 @@ impl Core {
                 self.event(EventKind::ProcessLaunchFailed, subject, &format!("{error:?}: {detail}"));
                 self.end_process(process, ProcessEnd::LaunchFailed, None, Text::default());
             }
+            AgentReport::StopStep { .. } if known.row.killed => {} // said before
             AgentReport::StopStep { step, .. } => {
                 known.row.killed |= step == StopStep::Kill;
                 let signal = if step == StopStep::Kill { "SIGKILL" } else { "SIGTERM" };
@@ -157,31 +154,32 @@ impl Core {
     /// Compares what the agent knows to be alive with what should be; sends orders again that may not have arrived.
     fn inventory(&mut self, host: HostId, alive: &[ServerProcessId]) {
         let Some(link) = self.hosts[&host].link else { return };
-        for process in alive {
-            let known = self.processes.get(process);
-            if known.is_none_or(|known| known.row.host != Some(host) || known.row.status == ProcessStatus::Ended) {
-                let what = format!("{process} runs but is not wanted: it is stopped");
-                self.event(EventKind::ProcessStopStep, Subject::Host(host), &what);
-                self.output(Output::Stop { link, process: *process, grace_ms: 0, term_grace_ms: 0 });
-            }
+        let wanted = |process: &ServerProcessId| {
+            let known = self.processes.get(process).filter(|known| known.row.host == Some(host));
+            known.is_some_and(|known| known.row.status != ProcessStatus::Ended)
+        };
+        let strays: Vec<ServerProcessId> = alive.iter().filter(|process| !wanted(process)).copied().collect();
+        if let Some(first) = strays.first() {
+            let what = format!("{} processes run but are not wanted and are stopped, {first} among them", strays.len());
+            self.event(EventKind::ProcessStopStep, Subject::Host(host), &what);
+        }
+        for process in strays {
+            self.output(Output::Stop { link, process, grace_ms: 0, term_grace_ms: 0 });
         }
         for process in self.hosts[&host].live.clone() {
             let row = &self.processes[&process].row;
-            let (launched, draining) = (row.launched, row.status == ProcessStatus::Draining);
-            match alive.contains(&process) {
-                true if draining => self.order_stop(process),
-                true => {}
-                false if launched => {
-                    self.end_process(process, ProcessEnd::Lost, Some(ExitStatus::Unknown), Text::default())
+            match (alive.contains(&process), row.status) {
+                (true, ProcessStatus::Draining) => self.order_stop(process),
+                (true, _) => {}
+                (false, ProcessStatus::Draining) if !row.launched => {
+                    self.end_process(process, ProcessEnd::Stopped, None, Text::default());
                 }
-                false if draining => self.end_process(process, ProcessEnd::Stopped, None, Text::default()),
-                false => self.order_launch(process),
+                (false, ProcessStatus::Launching) if !row.launched => self.order_launch(process),
+                // It ran: an order to launch it again would make two of it.
+                (false, _) => self.end_process(process, ProcessEnd::Lost, Some(ExitStatus::Unknown), Text::default()),
             }
         }
-        let fleets: Vec<FleetId> = self.fleets.keys().cloned().collect();
-        for fleet in fleets {
-            self.reconcile(&fleet, host);
-        }
+        self.reconcile_host(host);
     }
 
     pub(crate) fn reconcile_everywhere(&mut self, fleet: &FleetId) {
@@ -242,21 +240,19 @@ impl Core {
         }
     }
 
-    /// After a process ended: when it may be replaced.
+    /// After a process ended: when it may be replaced, and who takes the room it leaves.
     pub(crate) fn plan_replacement(&mut self, process: ServerProcessId) {
         let row = &self.processes[&process].row;
         let Some(host) = row.host else { return };
         let fleet = row.fleet.clone();
-        let failed = matches!(
-            row.reason,
-            Some(
-                ProcessEnd::Crashed
-                    | ProcessEnd::LaunchFailed
-                    | ProcessEnd::ReadyTimeout
-                    | ProcessEnd::ActivationTimeout
-            )
-        );
         let proven = row.ready_ms.is_some_and(|ready| self.now.saturating_sub(ready) >= PROVEN_AFTER_MS);
+        let failed = match row.reason {
+            Some(ProcessEnd::Recycled | ProcessEnd::Stopped) => false,
+            Some(ProcessEnd::Crashed | ProcessEnd::LaunchFailed) => true,
+            Some(ProcessEnd::ReadyTimeout | ProcessEnd::ActivationTimeout) => true,
+            // However it ends: one that never lasts is not launched again and again at once.
+            _ => !proven,
+        };
         let failures = &mut self.fleet_mut(&fleet).failures;
         if !failed || proven {
             failures.remove(&host);
@@ -267,7 +263,13 @@ impl Core {
             *failures = failures.saturating_add(1);
             let at = self.now + self.jittered(pause);
             self.timers.set(Timer::Launch(fleet, host), at);
-        } else {
+        }
+        self.reconcile_host(host);
+    }
+
+    fn reconcile_host(&mut self, host: HostId) {
+        let fleets: Vec<FleetId> = self.fleets.keys().cloned().collect();
+        for fleet in fleets {
             self.reconcile(&fleet, host);
         }
     }

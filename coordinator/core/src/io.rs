@@ -27,7 +27,9 @@ pub enum Input {
         /// Ed25519.
         public_key: [u8; 32],
     },
-    /// This key is an operator's.
+    /// Keys that the coordinator can still sign with; all others are withdrawn.
+    KeepSigningKeys(Vec<u16>),
+    /// This key is the operator's, and no other is.
     ApplyOperator(Fingerprint),
     /// A peer introduced itself on a link.
     Opened {

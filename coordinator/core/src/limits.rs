@@ -1,5 +1,9 @@
 //! Every bound and interval of the core, with its reason.
 
+use playgate_protocol::limits::{
+    ANSWER_OVERHEAD_BYTES, FRAME_BYTES_MAX, GAME_SESSION_INFO_BYTES_MAX, PAGE_MAX, PROCESS_INFO_BYTES_MAX,
+};
+
 /// Interval of a server's beats. A missed one is noticed soon, and 10,000 servers cost a fifth of a core.
 pub const BEAT_MS: u64 = 1_000;
 /// A process without a good beat for this long is unwell: three beats, and half of one for the network.
@@ -30,6 +34,10 @@ pub const PLAYER_RETENTION_MS: u64 = 600_000;
 pub const PROCESS_RETENTION_MS: u64 = 3_600_000;
 /// Events kept in memory and in the store.
 pub const EVENTS_MAX: usize = 10_000;
+/// After a restart, what waits for a server waits at least this long: servers come back within it.
+pub const RETURN_MS: u64 = 15_000;
+/// Calls of one link that wait for an outcome.
+pub const WAITERS_PER_LINK_MAX: usize = 4_096;
 /// Calls that wait for an outcome, all callers together.
 pub const WAITERS_MAX: usize = 65_536;
 /// Longest wait a call may ask for.
@@ -37,10 +45,15 @@ pub const WAIT_MS_MAX: u64 = 600_000;
 /// Game sessions that wait for a process, in one fleet.
 pub const PLACING_MAX: usize = 10_000;
 /// Fleets on one coordinator; one page of answers.
-pub const FLEETS_MAX: usize = playgate_protocol::limits::PAGE_MAX;
+pub const FLEETS_MAX: usize = PAGE_MAX;
 /// Hosts on one coordinator; one page of answers.
-pub const HOSTS_MAX: usize = playgate_protocol::limits::PAGE_MAX;
+pub const HOSTS_MAX: usize = PAGE_MAX;
 /// Game sessions in one page: the largest is 2.5 KiB, so that the page fits a frame.
 pub const SESSIONS_PAGE: usize = 24;
 /// Processes in one page: the largest is 2.5 KiB with its output, so that the page fits a frame.
 pub const PROCESSES_PAGE: usize = 24;
+
+// A page of the largest fits a frame, and the list of its answer holds it.
+const _: () = assert!(SESSIONS_PAGE * GAME_SESSION_INFO_BYTES_MAX + ANSWER_OVERHEAD_BYTES <= FRAME_BYTES_MAX);
+const _: () = assert!(PROCESSES_PAGE * PROCESS_INFO_BYTES_MAX + ANSWER_OVERHEAD_BYTES <= FRAME_BYTES_MAX);
+const _: () = assert!(SESSIONS_PAGE <= PAGE_MAX && PROCESSES_PAGE <= PAGE_MAX);

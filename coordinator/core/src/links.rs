@@ -5,12 +5,13 @@ use std::net::IpAddr;
 
 use playgate_protocol::api::{EventKind, Subject};
 use playgate_protocol::{
-    Credential, Detail, Fingerprint, Hello, HelloRole, JoinRole, Refusal, RefusalReason, VersionRange,
+    Credential, Detail, Fingerprint, Hello, HelloRole, JoinRole, Refusal, RefusalReason, ServerProcessId, VersionRange,
 };
 
 use crate::core::{Core, RowKey};
 use crate::io::{CloseWhy, LinkId, Output, Welcomed};
 use crate::rows::{Identity, JoinKeyRow};
+use crate::timers::Timer;
 
 impl Core {
     pub(crate) fn opened(&mut self, link: LinkId, peer: Fingerprint, from: IpAddr, hello: Hello, launch_proven: bool) {
@@ -46,28 +47,29 @@ impl Core {
                 let detail = "this key is bound to nothing here; present a join key (make one: playgate key new)";
                 Err((RefusalReason::UnknownKey, detail.into()))
             }
-            Credential::Launch { process, .. } => {
-                let known = self
-                    .processes
-                    .get(process)
-                    .filter(|_| launch_proven && matches!(hello.role, HelloRole::Server { .. }));
-                let Some(known) = known else {
-                    return Err((
-                        RefusalReason::JoinKeyInvalid,
-                        "the launch credential is not one of this coordinator".into(),
-                    ));
-                };
-                let id = known.row.id;
-                if known.peer.is_some() {
-                    let detail = format!("the credential of {id} is bound to another key already: was it copied?");
-                    return Err((RefusalReason::CredentialTaken, detail));
-                }
-                let identity = self.still_welcome(Identity::Server(id))?;
-                self.bind_peer(peer, identity);
-                Ok(identity)
-            }
+            Credential::Launch { process, .. } => self.present_launch_credential(peer, *process, hello, launch_proven),
             Credential::Join { secret } => self.spend_join_key(peer, secret.sha256(), hello),
         }
+    }
+
+    fn present_launch_credential(
+        &mut self,
+        peer: Fingerprint,
+        process: ServerProcessId,
+        hello: &Hello,
+        launch_proven: bool,
+    ) -> Result<Identity, (RefusalReason, String)> {
+        if !launch_proven || !matches!(hello.role, HelloRole::Server { .. }) {
+            return Err((RefusalReason::JoinKeyInvalid, "the launch credential is not one of this coordinator".into()));
+        }
+        // One that ended long ago is not remembered any more; its credential is still its own.
+        let identity = self.still_welcome(Identity::Server(process))?;
+        if self.processes[&process].peer.is_some() {
+            let detail = format!("the credential of {process} is bound to another key already: was it copied?");
+            return Err((RefusalReason::CredentialTaken, detail));
+        }
+        self.bind_peer(peer, identity);
+        Ok(identity)
     }
 
     fn still_welcome(&self, identity: Identity) -> Result<Identity, (RefusalReason, String)> {
@@ -123,6 +125,17 @@ impl Core {
             kept.uses_left -= 1;
         }
         self.mark(RowKey::JoinKey(id));
+    }
+
+    /// The key in the operator's file is the operator's; one that was there before opens nothing any more.
+    pub(crate) fn apply_operator(&mut self, peer: Fingerprint) {
+        let former = self.peers.iter().filter(|(key, identity)| **identity == Identity::Operator && **key != peer);
+        let former: Vec<Fingerprint> = former.map(|(key, _)| *key).collect();
+        for key in former {
+            self.peers.remove(&key);
+            self.mark(RowKey::Peer(key));
+        }
+        self.bind_peer(peer, Identity::Operator);
     }
 
     pub(crate) fn bind_peer(&mut self, peer: Fingerprint, identity: Identity) {
@@ -183,7 +196,9 @@ impl Core {
     }
 
     pub(crate) fn closed(&mut self, link: LinkId) {
-        self.waiters.forget_link(link);
+        for waiter in self.waiters.forget_link(link) {
+            self.timers.cancel(&Timer::Waiter(waiter));
+        }
         match self.links.remove(&link) {
             Some(Identity::Server(process)) => self.server_down(process),
             Some(Identity::Agent(host)) => self.agent_down(host),

@@ -9,7 +9,7 @@ use playgate_protocol::api::{EventKind, GameSessionStatus, ProcessStatus, Subjec
 use crate::core::{Core, Fleet, GameSession, Host, Process, RowKey};
 use crate::fleet::FleetConfig;
 use crate::io::Start;
-use crate::limits::{PLAYER_RETENTION_MS, PROCESS_RETENTION_MS, SESSION_RETENTION_MS};
+use crate::limits::{PLAYER_RETENTION_MS, PROCESS_RETENTION_MS, RETURN_MS, SESSION_RETENTION_MS};
 use crate::rows::{GameSessionRow, Identity, PlayerSessionRow, ProcessRow, Row};
 use crate::timers::Timer;
 
@@ -40,6 +40,7 @@ impl Core {
                 Row::GameSession(row) => sessions.push(*row),
                 Row::PlayerSession(row) => players.push(*row),
                 Row::HighWater(_)
+                | Row::ForgetSigningKey(_)
                 | Row::ForgetJoinKey(_)
                 | Row::ForgetPeer(_)
                 | Row::ForgetProcess(_)
@@ -97,8 +98,9 @@ impl Core {
                 if matches!(process.row.status, ProcessStatus::Launching | ProcessStatus::Connected) {
                     self.timers.set(Timer::Ready(id), self.now + process.fleet.ready_timeout.0);
                 }
-                if let (Some(drain), None) = (process.row.drain, process.row.host) {
-                    self.timers.set(Timer::Drain(id), drain.deadline_ms.max(self.now) + process.fleet.exit_timeout.0);
+                if let Some(drain) = process.row.drain {
+                    let patience = process.fleet.term_grace.0 + process.fleet.exit_timeout.0;
+                    self.timers.set(Timer::Drain(id), drain.deadline_ms.max(self.now) + patience);
                 }
                 if let Some(host) = process.row.host.and_then(|host| self.hosts.get_mut(&host)) {
                     host.live.insert(id);
@@ -114,7 +116,8 @@ impl Core {
         match row.status {
             GameSessionStatus::Placing => {
                 fleet.placing.insert(id);
-                self.timers.set(Timer::Placement(id), row.place_by_ms.max(self.now));
+                // Servers need a moment to come back; a session that waited for one gets it.
+                self.timers.set(Timer::Placement(id), row.place_by_ms.max(self.now + RETURN_MS));
             }
             // The server may have activated it meanwhile and says so when it is back: it gets its time again.
             GameSessionStatus::Activating => {
@@ -139,8 +142,9 @@ impl Core {
         }
         let request = (row.game_session, row.idempotency_key.as_str().to_owned());
         self.player_requests.entry(request).or_default().push(row.id);
-        if let Some(ended) = row.ended_ms {
-            self.timers.set(Timer::ForgetPlayer(row.id), ended + PLAYER_RETENTION_MS);
+        if row.ended_ms.is_some() {
+            // From here on: when it ended is the server's word, and how long its key was kept is not written down.
+            self.timers.set(Timer::ForgetPlayer(row.id), self.now + PLAYER_RETENTION_MS);
         }
         self.add_player(row);
     }

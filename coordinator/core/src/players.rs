@@ -1,6 +1,6 @@
 //! Player sessions: slots are reserved here, and freed only by what the server says.
 
-use playgate_protocol::api::{CreatePlayerSessions, ErrorCode, GameSessionStatus, PlayerSessionStatus};
+use playgate_protocol::api::{CreatePlayerSessions, ErrorCode, GameSessionStatus, PlayerSessionStatus, ProcessStatus};
 use playgate_protocol::limits::{ORDINALS_PER_SESSION_MAX, RESERVATION_MS_MAX, RESERVATION_MS_MIN, REVOKED_MAX};
 use playgate_protocol::reason::PlayerEnd;
 use playgate_protocol::server::{PlayerOutcome, Revoked};
@@ -39,7 +39,9 @@ impl Core {
             Some(ms) => u64::from(ms),
             None => self.processes[&process].fleet.reservation_timeout.0,
         };
-        let expires_at_ms = self.now + lifetime;
+        // A server whose clock is a little ahead must not find the token expired before it is used.
+        let servers_now = self.processes[&process].floor.map_or(self.now, |(floor, _)| floor.max(self.now));
+        let expires_at_ms = (servers_now + lifetime).min(self.now + RESERVATION_MS_MAX);
         let mut made = Vec::with_capacity(call.players.len());
         for new in &call.players {
             let (shard, time, random) = self.id_parts();
@@ -92,12 +94,14 @@ impl Core {
             return Err(refused(ErrorCode::InvalidGameSessionStatus, &text));
         }
         let process = known.row.process.and_then(|process| self.processes.get(&process));
-        let process = process.filter(|process| process.link.is_some() && !process.floor_ahead);
+        let process = process.filter(|process| {
+            process.row.status == ProcessStatus::Hosting && process.link.is_some() && !process.floor_ahead
+        });
         let Some((process, (key_id, gate_epoch))) = process.and_then(|process| Some((process, process.minting?)))
         else {
             return Err(refused(
                 ErrorCode::ServerUnavailable,
-                "the game server is not connected at present, or its clock runs ahead",
+                "the game server is not connected at present, is being stopped, or its clock runs ahead",
             ));
         };
         let mut names: Vec<_> = call.players.iter().map(|new| &new.player).collect();
@@ -203,6 +207,9 @@ impl Core {
                 true
             }
             PlayerOutcome::Completed { reason, joined_ms, left_ms } => {
+                if after(row.status, PlayerStep::Complete).is_none() {
+                    return false;
+                }
                 row.joined_ms.get_or_insert(joined_ms);
                 self.end_player(player, PlayerStep::Complete, Some(reason), left_ms)
             }

@@ -186,18 +186,29 @@ impl Core {
     pub(crate) fn order_stop(&mut self, process: ServerProcessId) {
         let known = &self.processes[&process];
         let Some(drain) = known.row.drain else { return };
-        let Some(host) = known.row.host else {
-            return self.timers.set(Timer::Drain(process), drain.deadline_ms + known.fleet.exit_timeout.0);
-        };
+        let patience = known.fleet.term_grace.0 + known.fleet.exit_timeout.0;
+        self.timers.set(Timer::Drain(process), drain.deadline_ms.max(self.now) + patience);
+        let known = &self.processes[&process];
+        let Some(host) = known.row.host else { return };
         let Some(link) = self.hosts[&host].link else { return };
         let grace_ms = u32::try_from(drain.deadline_ms.saturating_sub(self.now)).unwrap_or(u32::MAX);
         let term_grace_ms = known.fleet.term_grace.as_u32();
         self.output(Output::Stop { link, process, grace_ms, term_grace_ms });
     }
 
+    /// A draining process should be gone. Its agent is asked again; where there is none to ask, it is given up in the
+    /// end, and stopped as a stray should its agent come back.
     pub(crate) fn drain_overdue(&mut self, process: ServerProcessId) {
-        if self.processes.get(&process).is_some_and(|known| known.row.status == ProcessStatus::Draining) {
-            self.end_process(process, ProcessEnd::ForceTerminated, None, Text::default());
+        let Some(known) = self.processes.get(&process).filter(|p| p.row.status == ProcessStatus::Draining) else {
+            return;
+        };
+        let asked_ms = known.row.drain.map_or(self.now, |drain| drain.deadline_ms);
+        let lost_at = asked_ms + known.fleet.lost_after.0;
+        match known.row.host.map(|host| self.hosts[&host].link.is_some()) {
+            None => self.end_process(process, ProcessEnd::ForceTerminated, None, Text::default()),
+            Some(true) => self.order_stop(process),
+            Some(false) if lost_at > self.now => self.timers.set(Timer::Drain(process), lost_at),
+            Some(false) => self.end_process(process, ProcessEnd::Lost, None, Text::default()),
         }
     }
 

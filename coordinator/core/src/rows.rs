@@ -39,6 +39,8 @@ pub enum Row {
     PlayerSession(Box<PlayerSessionRow>),
     /// Something that happened.
     Event(Event),
+    /// A signing key was withdrawn.
+    ForgetSigningKey(u16),
     /// A join key is gone.
     ForgetJoinKey([u8; 32]),
     /// A peer's key is bound to nothing any more.

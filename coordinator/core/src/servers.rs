@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use playgate_protocol::api::{EventKind, GameSessionStatus, ProcessStatus, Subject};
 use playgate_protocol::limits::{REVOKED_MAX, SIGNING_KEYS_MAX};
-use playgate_protocol::reason::ProcessEnd;
+use playgate_protocol::reason::{ProcessEnd, SessionEnd};
 use playgate_protocol::server::{
-    Beat, Ports, Report, ReportBatch, ServerDown, ServerUp, VerifyingKey, Wanted, WantedSession,
+    AdmissionPolicy, Beat, Ports, Report, ReportBatch, ServerDown, ServerUp, VerifyingKey, Wanted, WantedSession,
 };
-use playgate_protocol::{List, ServerProcessId, Text, TimeMs};
+use playgate_protocol::{GameSessionId, List, ServerProcessId, Text, TimeMs};
 
 use crate::core::{Core, KeyOffer, RowKey};
 use crate::io::{LinkId, Output};
@@ -30,6 +30,13 @@ impl Core {
         for process in processes {
             self.send_wanted(process);
         }
+    }
+
+    /// A key whose private half is gone must neither be minted under nor verify anything.
+    pub(crate) fn keep_signing_keys(&mut self, held: &[u16]) {
+        let withdrawn = self.signing_keys.extract_if(.., |key| !held.contains(&key.key_id));
+        let withdrawn: Vec<u16> = withdrawn.map(|key| key.key_id).collect();
+        withdrawn.into_iter().for_each(|key_id| self.mark(RowKey::SigningKey(key_id)));
     }
 
     pub(crate) fn server_up(
@@ -56,6 +63,7 @@ impl Core {
             self.event(EventKind::ProcessConnected, Subject::Process(process), "its SDK connected");
         }
         self.send_wanted(process);
+        self.place_waiting(process);
     }
 
     pub(crate) fn server_down(&mut self, process: ServerProcessId) {
@@ -66,8 +74,11 @@ impl Core {
             return;
         }
         known.unreachable_since = Some(now);
+        // Out of reach, its health is unknown: it is kept until it is back, or lost.
+        (known.unwell_since, known.bad_beats) = (None, 0);
         let lost_after = known.fleet.lost_after.0;
         self.timers.cancel(&Timer::Health(process));
+        self.timers.cancel(&Timer::Unhealthy(process));
         self.timers.set(Timer::Lost(process), now + lost_after);
         self.event(
             EventKind::ProcessUnreachable,
@@ -86,21 +97,17 @@ impl Core {
 
     fn server_reports(&mut self, link: LinkId, process: ServerProcessId, batch: ReportBatch) {
         let applied = self.processes[&process].row.applied_seq;
-        if batch.first_seq == 0 || batch.first_seq > applied + 1 {
+        let Some((through_seq, fresh)) = unapplied(applied, batch.first_seq, batch.reports.into_vec()) else {
             return self.violation(link, Subject::Process(process), "the server's reports have a gap");
-        }
-        let mut seq = batch.first_seq;
-        for report in batch.reports {
-            if seq > applied {
-                self.server_report(process, report);
-            }
-            seq = seq.saturating_add(1);
-        }
-        let known = self.processes.get_mut(&process).expect("processes are removed by a timer only");
-        known.row.applied_seq = applied.max(seq - 1);
-        let through_seq = known.row.applied_seq;
-        self.mark(RowKey::Process(process));
+        };
+        // Before anything that closes the link, so that a server learns that its last word arrived.
         self.output(Output::Server(link, ServerDown::ReportAck { through_seq }));
+        let known = self.processes.get_mut(&process).expect("processes are removed by a timer only");
+        known.row.applied_seq = through_seq;
+        self.mark(RowKey::Process(process));
+        for report in fresh {
+            self.server_report(process, report);
+        }
         self.expire_below_floor(process);
     }
 
@@ -145,7 +152,6 @@ impl Core {
         known.row.ports = ports;
         known.row.ready_ms = Some(now);
         self.mark(RowKey::Process(process));
-        self.timers.cancel(&Timer::Ready(process));
         self.become_ready(process);
         true
     }
@@ -154,26 +160,31 @@ impl Core {
     fn become_ready(&mut self, process: ServerProcessId) {
         let known = &self.processes[&process];
         let (Some(_), Some(_), Some(address)) = (known.minting, known.row.ready_ms, known.row.address) else { return };
+        let (fleet, host) = (known.row.fleet.clone(), known.row.host);
         if !self.step_process(process, ProcessStep::BeReady) {
             return;
         }
+        self.timers.cancel(&Timer::Ready(process));
         self.event(EventKind::ProcessReady, Subject::Process(process), &format!("players reach it at {address}"));
+        if let Some(host) = host {
+            self.reconcile(&fleet, host); // the fleet may keep fewer by now
+        }
         self.place_waiting(process);
     }
 
     /// It said that it is about to exit: the agent sees to it that it does.
     fn ending(&mut self, process: ServerProcessId) {
         let known = &self.processes[&process];
-        let (exit_timeout, session, by_hand) =
-            (known.fleet.exit_timeout.0, known.row.session, known.row.host.is_none());
-        if let Some(session) = session {
-            self.session_lost_its_process(session, playgate_protocol::reason::SessionEnd::ProcessEnded);
-        }
-        if by_hand {
-            let asked = self.processes[&process].row.drain.map(|drain| drain.reason);
+        let (exit_timeout, session) = (known.fleet.exit_timeout.0, known.row.session);
+        if known.row.host.is_none() {
+            let asked = known.row.drain.map(|drain| drain.reason);
             return self.end_process(process, asked.unwrap_or(ProcessEnd::Shutdown), None, Text::default());
         }
+        // First this, so that nothing is placed on it when its session is over.
         self.drain(process, ProcessEnd::Shutdown, exit_timeout);
+        if let Some(session) = session {
+            self.session_lost_its_process(session, SessionEnd::ProcessEnded);
+        }
     }
 
     fn beat(&mut self, link: LinkId, process: ServerProcessId, beat: Beat) {
@@ -223,6 +234,7 @@ impl Core {
         let session = known.row.session.and_then(|session| self.sessions.get(&session));
         let ours = session.map_or(0, |session| u32::from(session.active));
         let settled = session.is_none_or(|session| session.row.status == GameSessionStatus::Active);
+        let settled = settled && !self.wanted_due.contains(&process);
         let differ = settled && beat.held_version >= known.wanted_version && ours != beat.players;
         if differ && !known.views_differ {
             let what = format!("the server counts {} players, the coordinator {ours}", beat.players);
@@ -231,12 +243,18 @@ impl Core {
         self.processes.get_mut(&process).expect("looked up above").views_differ = differ;
     }
 
-    /// Tells a server what it should be doing, if its link is up; otherwise it learns when it comes back.
+    /// Tells a server what it should be doing, once this turn, if its link is up; otherwise it learns when it comes
+    /// back.
     pub(crate) fn send_wanted(&mut self, process: ServerProcessId) {
+        self.wanted_due.insert(process);
+    }
+
+    pub(crate) fn put_wanted(&mut self, process: ServerProcessId) {
         let Some(known) = self.processes.get(&process) else { return };
         let Some(link) = known.link else { return };
         let gate_epoch = known.row.gate_epoch;
-        let session = known.row.session.and_then(|session| self.wanted_session(session));
+        let policy = known.fleet.admission_policy();
+        let session = known.row.session.and_then(|session| self.wanted_session(session, policy));
         let keys = self.signing_keys.iter().rev().take(SIGNING_KEYS_MAX);
         let keys = keys.map(|key| VerifyingKey { key_id: key.key_id, public_key: key.public_key });
         let wanted = Wanted {
@@ -261,9 +279,8 @@ impl Core {
         self.output(Output::Server(link, ServerDown::Wanted(wanted)));
     }
 
-    fn wanted_session(&self, session: playgate_protocol::GameSessionId) -> Option<WantedSession> {
+    fn wanted_session(&self, session: GameSessionId, policy: AdmissionPolicy) -> Option<WantedSession> {
         let known = self.sessions.get(&session)?;
-        let policy = self.fleet(&known.row.fleet).config.admission_policy();
         Some(WantedSession {
             id: session,
             attempt: known.row.attempt,
@@ -276,4 +293,15 @@ impl Core {
             end_by_ms: known.row.end_by_ms,
         })
     }
+}
+
+/// The number of the last report of a batch, and those that were not applied before. `None` when some between are
+/// missing, or when it does not count from 1.
+pub(crate) fn unapplied<T>(applied: u64, first_seq: u64, reports: Vec<T>) -> Option<(u64, impl Iterator<Item = T>)> {
+    if first_seq == 0 || first_seq > applied.saturating_add(1) {
+        return None;
+    }
+    let through_seq = first_seq.saturating_add(reports.len() as u64) - 1;
+    let known = usize::try_from(applied + 1 - first_seq).unwrap_or(usize::MAX);
+    Some((through_seq.max(applied), reports.into_iter().skip(known)))
 }

@@ -2,6 +2,7 @@
 
 use playgate_protocol::api::{CreateGameSession, ErrorCode, EventKind, GameSessionStatus, ProcessStatus, Subject};
 use playgate_protocol::reason::{ProcessEnd, SessionEnd};
+use playgate_protocol::server::SessionData;
 use playgate_protocol::{GameSessionId, ServerProcessId};
 
 use crate::calls::request_sha256;
@@ -297,6 +298,8 @@ impl Core {
         let known = self.sessions.get_mut(&session).expect("the step found it");
         known.row.reason = Some(reason);
         known.row.terminated_ms = Some(now);
+        // Remembered for a day; what was meant for the game is not.
+        known.row.data = SessionData::default();
         let process = known.row.process;
         self.complete_all_players(session);
         for timer in [Timer::Activation, Timer::Placement, Timer::SessionEnd] {
@@ -324,8 +327,12 @@ impl Core {
         if spent {
             return self.drain(process, ProcessEnd::Recycled, grace);
         }
+        self.send_wanted(process);
         if self.step_process(process, ProcessStep::Reuse) {
-            self.send_wanted(process);
+            let row = &self.processes[&process].row;
+            if let (fleet, Some(host)) = (row.fleet.clone(), row.host) {
+                self.reconcile(&fleet, host); // the fleet may keep fewer by now
+            }
             self.place_waiting(process);
         }
     }

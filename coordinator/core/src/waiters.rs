@@ -1,6 +1,6 @@
 //! Calls that are answered when something has come about, or when they have waited long enough.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use playgate_protocol::api::{Answer, CallError, ErrorCode, GameSessionStatus};
 use playgate_protocol::reason::SessionEnd;
@@ -8,7 +8,7 @@ use playgate_protocol::{GameSessionId, List, PlayerSessionId};
 
 use crate::core::{Core, refused};
 use crate::io::{LinkId, Output};
-use crate::limits::{WAIT_MS_MAX, WAITERS_MAX};
+use crate::limits::{WAIT_MS_MAX, WAITERS_MAX, WAITERS_PER_LINK_MAX};
 use crate::timers::Timer;
 
 /// What a call waits for.
@@ -38,12 +38,14 @@ pub(crate) struct Waiters {
     by_id: BTreeMap<u64, Waiter>,
     by_session: BTreeMap<GameSessionId, Vec<u64>>,
     by_player: BTreeMap<PlayerSessionId, Vec<u64>>,
+    by_link: BTreeMap<LinkId, BTreeSet<u64>>,
 }
 
 impl Waiters {
     fn add(&mut self, waiter: Waiter) -> u64 {
         self.next += 1;
         self.by_id.insert(self.next, waiter);
+        self.by_link.entry(waiter.link).or_default().insert(self.next);
         match waiter.awaited {
             Awaited::Created(id) | Awaited::Settled(id) | Awaited::Terminated(id) => {
                 self.by_session.entry(id).or_default()
@@ -56,6 +58,9 @@ impl Waiters {
 
     fn take(&mut self, id: u64) -> Option<Waiter> {
         let waiter = self.by_id.remove(&id)?;
+        if let Some(of_link) = self.by_link.get_mut(&waiter.link) {
+            of_link.remove(&id);
+        }
         match waiter.awaited {
             Awaited::Created(key) | Awaited::Settled(key) | Awaited::Terminated(key) => {
                 strike(&mut self.by_session, key, id)
@@ -65,13 +70,13 @@ impl Waiters {
         Some(waiter)
     }
 
-    /// A link is gone; its calls are answered to nobody.
-    pub(crate) fn forget_link(&mut self, link: LinkId) {
-        let of_link: Vec<u64> =
-            self.by_id.iter().filter(|(_, waiter)| waiter.link == link).map(|(id, _)| *id).collect();
-        for id in of_link {
-            self.take(id);
+    /// A link is gone; its calls are answered to nobody. Gives their numbers.
+    pub(crate) fn forget_link(&mut self, link: LinkId) -> BTreeSet<u64> {
+        let of_link = self.by_link.remove(&link).unwrap_or_default();
+        for id in &of_link {
+            self.take(*id);
         }
+        of_link
     }
 }
 
@@ -90,7 +95,8 @@ impl Core {
         if let Some(outcome) = self.come_about(awaited) {
             return self.output(Output::Answer { link, request, outcome });
         }
-        if self.waiters.by_id.len() >= WAITERS_MAX {
+        let of_link = self.waiters.by_link.get(&link).map_or(0, BTreeSet::len);
+        if self.waiters.by_id.len() >= WAITERS_MAX || of_link >= WAITERS_PER_LINK_MAX {
             let outcome = Err(refused(ErrorCode::Busy, "too many calls wait; poll with describe"));
             return self.output(Output::Answer { link, request, outcome });
         }
@@ -124,6 +130,9 @@ impl Core {
         let info = self.describe_session(session)?;
         let failed = |code, text: &str| Err(refused(code, &format!("{session}: {text}")));
         match info.reason {
+            None if info.activated_ms.is_none() && info.status == GameSessionStatus::Terminating => {
+                failed(ErrorCode::InvalidGameSessionStatus, "it was asked to end before it was active")
+            }
             None => Ok(Answer::GameSession(info)),
             Some(SessionEnd::NoCapacity) => failed(ErrorCode::FleetCapacityExceeded, "no process became free in time"),
             Some(SessionEnd::ActivationFailed) => failed(

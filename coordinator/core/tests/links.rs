@@ -177,6 +177,7 @@ fn a_process_the_agent_no_longer_knows_is_lost() {
     world.servers.remove(&process);
     world.agent_connects(false);
     assert_eq!(world.process(process).reason, Some(ProcessEnd::Lost));
+    world.silence(1_000);
     assert_eq!(world.launches().len(), 1, "and replaced");
 }
 
@@ -194,6 +195,11 @@ fn an_agents_reports_are_applied_once() {
     assert_eq!(world.process(process).status, ProcessStatus::Ready, "number 2 was applied before");
     send(&mut world, 9);
     assert_eq!(world.events(EventKind::ProtocolViolation).len(), 1, "a gap");
+    for first_seq in [0, u64::MAX] {
+        let batch = AgentReportBatch { first_seq, reports: List::default() };
+        world.input(Input::Agent(agent, AgentUp::Reports(batch)));
+    }
+    assert_eq!(world.events(EventKind::ProtocolViolation).len(), 3, "numbers begin at 1, and end before the last");
     send(&mut world, 3);
     assert_eq!(world.process(process).status, ProcessStatus::Ended);
     let mut acked = world.outputs.iter().filter_map(|o| match o {

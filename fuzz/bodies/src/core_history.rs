@@ -12,7 +12,8 @@ use playgate_protocol::api::{
 };
 use playgate_protocol::server::{Report, ReportBatch, ServerDown, ServerUp};
 use playgate_protocol::{
-    Credential, Fingerprint, FleetId, GameSessionId, Hello, HelloRole, List, PlayerId, Secret32, ServerProcessId, VersionRange,
+    Credential, Fingerprint, FleetId, GameSessionId, Hello, HelloRole, List, PlayerId, Secret32, ServerProcessId,
+    VersionRange,
 };
 
 const MAX_PLAYERS: u16 = 3;
@@ -46,7 +47,10 @@ pub fn core(data: &[u8]) {
     history.restart();
     for session in before {
         if let Some(found) = history.describe(session.id) {
-            assert_eq!((found.status, found.reserved, found.active), (session.status, session.reserved, session.active));
+            assert_eq!(
+                (found.status, found.reserved, found.active),
+                (session.status, session.reserved, session.active)
+            );
         }
     }
 }
@@ -185,7 +189,9 @@ impl History {
     }
 
     fn reserve(&mut self, which: u8, players: u8) {
-        let Some(session) = self.sessions.get(usize::from(which) % self.sessions.len().max(1)).map(|s| s.id) else { return };
+        let Some(session) = self.sessions.get(usize::from(which) % self.sessions.len().max(1)).map(|s| s.id) else {
+            return;
+        };
         let players = (0..players % 5).map(|n| NewPlayer {
             player: PlayerId::new(format!("p{}-{n}", which / 16)).expect("short"),
             data: playgate_protocol::Blob::default(),
@@ -275,6 +281,7 @@ fn keep(disk: &mut BTreeMap<String, Row>, row: Row) {
         Row::GameSession(row) => (row.id.to_string(), true),
         Row::PlayerSession(row) => (row.id.to_string(), true),
         Row::Event(row) => (format!("event {:020}", row.seq), true),
+        Row::ForgetSigningKey(id) => (format!("signing {id}"), false),
         Row::ForgetJoinKey(id) => (format!("join {id:?}"), false),
         Row::ForgetPeer(id) => (format!("peer {id}"), false),
         Row::ForgetProcess(id) => (id.to_string(), false),

@@ -32,24 +32,27 @@ fn gate() -> Gate {
     };
     let mut gate = Gate::new(config, NOW);
     gate.sync_clock(NOW, START_MS);
-    gate.apply(NOW, Wanted {
-        version: 1,
-        keys: List::first_of([VerifyingKey { key_id: 1, public_key: signing_key().public_key() }]),
-        gate_epoch: 1,
-        min_epoch: 1,
-        session: Some(WantedSession {
-            id: SESSION,
-            attempt: 1,
-            name: Name::default(),
-            max_players: 2,
-            properties: List::default(),
-            data: Blob::default(),
-            policy: AdmissionPolicy { rejoin_grace_ms: 10_000, bearer: false, tell_reason: true },
-            revoked: List::default(),
-            end_by_ms: None,
-        }),
-        terminate_by_ms: None,
-    });
+    gate.apply(
+        NOW,
+        Wanted {
+            version: 1,
+            keys: List::first_of([VerifyingKey { key_id: 1, public_key: signing_key().public_key() }]),
+            gate_epoch: 1,
+            min_epoch: 1,
+            session: Some(WantedSession {
+                id: SESSION,
+                attempt: 1,
+                name: Name::default(),
+                max_players: 2,
+                properties: List::default(),
+                data: Blob::default(),
+                policy: AdmissionPolicy { rejoin_grace_ms: 10_000, bearer: false, tell_reason: true },
+                revoked: List::default(),
+                end_by_ms: None,
+            }),
+            terminate_by_ms: None,
+        },
+    );
     gate.poll_event();
     gate.activate(NOW).expect("the session is wanted");
     gate
@@ -102,7 +105,8 @@ fn parts(mut data: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
 pub fn handshake(data: &[u8]) {
     let mut gate = gate();
     let ticket = ticket();
-    let mut attacker = Joiner::new(&forged(&ticket), [7; 16], Duration::from_secs(60), NOW).expect("its address is there");
+    let mut attacker =
+        Joiner::new(&forged(&ticket), [7; 16], Duration::from_secs(60), NOW).expect("its address is there");
     let mut now = NOW;
     for (how, part) in parts(data) {
         now += Duration::from_millis(u64::from(how) * 8);

@@ -19,8 +19,11 @@ pub use core_history::core;
 pub use datagrams::{handshake, joiner};
 pub use texts::{fleet, frames, store, template, text};
 
+/// A body: returns for any bytes.
+pub type Body = fn(&[u8]);
+
 /// Every body by the name of its target and corpus.
-pub const ALL: [(&str, fn(&[u8])); 8] = [
+pub const ALL: [(&str, Body); 8] = [
     ("handshake", handshake),
     ("joiner", joiner),
     ("frames", frames),

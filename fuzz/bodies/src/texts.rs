@@ -10,8 +10,8 @@ use playgate_protocol::agent::{AgentDown, AgentUp};
 use playgate_protocol::api::{ApiDown, BackendUp, OperatorUp};
 use playgate_protocol::server::{ServerDown, ServerUp};
 use playgate_protocol::{
-    BackendKey, Fingerprint, FleetId, GameSessionId, Greeting, Hello, HostId, JoinKey, OperatorKey, PlayerId, PlayerSessionId,
-    ServerProcessId, Ticket, frame,
+    BackendKey, Fingerprint, FleetId, GameSessionId, Greeting, Hello, HostId, JoinKey, OperatorKey, PlayerId,
+    PlayerSessionId, ServerProcessId, Ticket, frame,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -104,7 +104,8 @@ pub fn store(data: &[u8]) {
     if head[3] != 0 {
         drop(Sqlite::open(&path).expect("a new database"));
         let mut file = std::fs::read(&path).expect("written just now");
-        let offset = usize::try_from(u32::from_le_bytes([head[0], head[1], head[2], 0])).expect("24 bits") % file.len().max(1);
+        let offset =
+            usize::try_from(u32::from_le_bytes([head[0], head[1], head[2], 0])).expect("24 bits") % file.len().max(1);
         for (byte, over) in file[offset..].iter_mut().zip(over) {
             *byte = *over;
         }

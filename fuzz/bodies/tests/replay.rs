@@ -7,7 +7,8 @@ use std::path::Path;
 fn every_corpus_file_is_survived() {
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");
     for (name, body) in playgate_fuzz_bodies::ALL {
-        let files: Vec<_> = fs::read_dir(corpora.join(name)).expect(name).map(|file| file.expect(name).path()).collect();
+        let files: Vec<_> =
+            fs::read_dir(corpora.join(name)).expect(name).map(|file| file.expect(name).path()).collect();
         assert!(!files.is_empty(), "the corpus of {name} is empty");
         for file in files {
             body(&fs::read(&file).expect(name));

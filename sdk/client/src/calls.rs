@@ -46,7 +46,7 @@ pub(crate) enum Status {
 impl Calls {
     /// Waits for the answer for as long as `patience` says.
     pub(crate) async fn call(&self, call: OperatorCall, patience: Duration) -> Result<Answer, CallFailed> {
-        let safe_to_repeat = is_safe_to_repeat(&call);
+        let changes_something = changes_something(&call);
         let sent = Arc::new(AtomicBool::new(false));
         let (outcome, answer) = oneshot::channel();
         let open = OpenCall { call, outcome, sent: sent.clone() };
@@ -56,9 +56,9 @@ impl Calls {
         };
         match tokio::time::timeout(patience, answered).await {
             Ok(Some(outcome)) => outcome,
-            _ if sent.load(Ordering::Relaxed) && !safe_to_repeat => Err(CallFailed::OutcomeUnknown),
+            _ if sent.load(Ordering::Acquire) && changes_something => Err(CallFailed::OutcomeUnknown),
             Ok(None) => Err(CallFailed::Unreachable { detail: "this client is closed".to_owned() }),
-            Err(_) => Err(self.no_answer(sent.load(Ordering::Relaxed), patience)),
+            Err(_) => Err(self.no_answer(sent.load(Ordering::Acquire), patience)),
         }
     }
 
@@ -86,23 +86,33 @@ impl Calls {
 /// Whether asking twice is as good as asking once: reads, and what carries an idempotency key.
 pub(crate) fn is_safe_to_repeat(call: &OperatorCall) -> bool {
     match call {
+        OperatorCall::Backend(BackendCall::CreateGameSession(request)) => !request.idempotency_key.is_empty(),
+        OperatorCall::Backend(BackendCall::CreatePlayerSessions(request)) => !request.idempotency_key.is_empty(),
+        call => !changes_something(call),
+    }
+}
+
+/// Whether a call that was sent may have left something behind, answered or not.
+pub(crate) fn changes_something(call: &OperatorCall) -> bool {
+    match call {
         OperatorCall::Backend(call) => match call {
-            BackendCall::CreateGameSession(request) => !request.idempotency_key.is_empty(),
-            BackendCall::CreatePlayerSessions(request) => !request.idempotency_key.is_empty(),
             BackendCall::DescribeGameSession { .. }
             | BackendCall::AwaitGameSession { .. }
             | BackendCall::ListGameSessions { .. }
             | BackendCall::GetTicket { .. }
             | BackendCall::DescribePlayerSession { .. }
-            | BackendCall::ListPlayerSessions { .. } => true,
-            BackendCall::TerminateGameSession { .. } | BackendCall::RevokePlayerSession { .. } => false,
+            | BackendCall::ListPlayerSessions { .. } => false,
+            BackendCall::CreateGameSession(_)
+            | BackendCall::CreatePlayerSessions(_)
+            | BackendCall::TerminateGameSession { .. }
+            | BackendCall::RevokePlayerSession { .. } => true,
         },
         OperatorCall::ListFleets
         | OperatorCall::ListHosts
         | OperatorCall::ListProcesses { .. }
-        | OperatorCall::ListEvents { .. } => true,
+        | OperatorCall::ListEvents { .. } => false,
         OperatorCall::StopProcess { .. }
         | OperatorCall::SetProcessesPerHost { .. }
-        | OperatorCall::CreateJoinKey(_) => false,
+        | OperatorCall::CreateJoinKey(_) => true,
     }
 }

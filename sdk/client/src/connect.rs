@@ -1,13 +1,9 @@
-//! From an address to a welcome: resolve, dial, say hello.
+//! From an address to a welcome as a backend or an operator.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use playgate_link::{CloseCode, DialError, Dialer, Fingerprint, FrameReceiver, FrameSender, Link};
-use playgate_protocol::{Credential, Greeting, Hello, HelloRole, Refusal, Text, VersionRange, WelcomeRole};
-use tokio::time::timeout;
-
-use crate::limits::{ADDRESSES_MAX, GREETING_TIME_MAX, RESOLVE_TIME_MAX};
+use playgate_link::{CloseCode, Dialer, Fingerprint, FrameReceiver, FrameSender, IntroduceError};
+use playgate_protocol::{Credential, Hello, HelloRole, Refusal, Text, VersionRange, WelcomeRole};
 
 /// As what a client comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,14 +49,12 @@ pub(crate) enum NoLink {
 pub(crate) type Welcomed = (FrameSender, FrameReceiver);
 
 pub(crate) async fn connect(dialer: Arc<Dialer>, target: Target, credential: Credential) -> Result<Welcomed, NoLink> {
-    let (sender, mut receiver) = dial(&dialer, &target).await?.split();
-    sender.queue(&target.hello(credential)).map_err(|error| NoLink::Unreachable(error.to_string()))?;
-    let welcome = match receiver.recv_within(GREETING_TIME_MAX).await {
-        Ok(Greeting::Welcome(welcome)) => welcome,
-        Ok(Greeting::Refused(refusal)) => return Err(NoLink::Refused(refusal)),
-        Err(error) => {
-            return Err(NoLink::Unreachable(format!("no greeting from {}: {error}", target.coordinator)));
-        }
+    let hello = target.hello(credential);
+    let (welcome, sender, receiver) = match dialer.introduce(&target.coordinator, &target.fingerprint, &hello).await {
+        Ok(introduced) => introduced,
+        Err(IntroduceError::Refused(refusal)) => return Err(NoLink::Refused(refusal)),
+        Err(error) if error.needs_a_person() => return Err(NoLink::Misplaced(error.to_string())),
+        Err(error) => return Err(NoLink::Unreachable(error.to_string())),
     };
     match (target.role, welcome.role) {
         (Role::Backend, WelcomeRole::Backend) | (Role::Operator, WelcomeRole::Operator) => Ok((sender, receiver)),
@@ -68,38 +62,5 @@ pub(crate) async fn connect(dialer: Arc<Dialer>, target: Target, credential: Cre
             sender.close(CloseCode::Protocol, "welcomed as somebody else");
             Err(NoLink::Misplaced("the coordinator took this client for somebody else".to_owned()))
         }
-    }
-}
-
-/// Tries the coordinator's addresses in turn. The last failure is reported, unless somebody else answered at an
-/// address: that tells more.
-async fn dial(dialer: &Dialer, target: &Target) -> Result<Link, NoLink> {
-    let mut failure = NoLink::Unreachable(format!("{} has no address", target.coordinator));
-    for addr in resolve(&target.coordinator).await? {
-        match dialer.dial(addr, &target.fingerprint).await {
-            Ok(link) => return Ok(link),
-            Err(error) if matches!(failure, NoLink::Unreachable(_)) => failure = classify(&error),
-            Err(_) => {}
-        }
-    }
-    Err(failure)
-}
-
-fn classify(error: &DialError) -> NoLink {
-    let text = error.to_string();
-    match error {
-        DialError::WrongFingerprint { .. } | DialError::VersionMismatch { .. } | DialError::NotPlaygate { .. } => {
-            NoLink::Misplaced(text)
-        }
-        _ => NoLink::Unreachable(text),
-    }
-}
-
-async fn resolve(coordinator: &str) -> Result<Vec<SocketAddr>, NoLink> {
-    let failed = |why: String| NoLink::Unreachable(format!("{coordinator} cannot be resolved: {why}"));
-    match timeout(RESOLVE_TIME_MAX, tokio::net::lookup_host(coordinator)).await {
-        Ok(Ok(addresses)) => Ok(addresses.take(ADDRESSES_MAX).collect()),
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => Err(failed("no answer in time".to_owned())),
     }
 }

@@ -20,7 +20,7 @@ use playgate_protocol::{Credential, OutOfBounds, Refusal, RefusalReason, Secret3
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::calls::{Command, OpenCall, Status, is_safe_to_repeat};
+use crate::calls::{Command, OpenCall, Status, changes_something, is_safe_to_repeat};
 use crate::connect::{NoLink, Role, Target, Welcomed, connect};
 use crate::error::CallFailed;
 use crate::limits::{
@@ -178,8 +178,14 @@ impl Driver {
                 self.open.remove(&number);
                 continue;
             };
-            match queue(&sender, self.target.role, number, &call.call) {
-                Ok(()) => call.sent.store(true, Ordering::Relaxed),
+            // Said before it is so: a caller that gives up in between must not believe that nothing was sent.
+            let sent_before = call.sent.swap(true, Ordering::AcqRel);
+            let queued = queue(&sender, self.target.role, number, &call.call);
+            if matches!(queued, Err(QueueError::Full | QueueError::TooLarge)) {
+                call.sent.store(sent_before, Ordering::Release);
+            }
+            match queued {
+                Ok(()) => {}
                 Err(QueueError::Full) => {
                     self.full_until = Some(Instant::now() + FULL_WAIT);
                     return;
@@ -272,7 +278,13 @@ impl Driver {
             _ => {
                 tracing::warn!(reason = ?refusal.reason, detail = %refusal.detail, "the coordinator refuses this client");
                 for number in std::mem::take(&mut self.unsent) {
-                    self.close_call(number, CallFailed::LinkRefused(refusal.clone()));
+                    // One that went out on an earlier link may have been done.
+                    let unknown = |call: &OpenCall| call.sent.load(Ordering::Acquire) && changes_something(&call.call);
+                    let failed = match self.open.get(&number).is_some_and(unknown) {
+                        true => CallFailed::OutcomeUnknown,
+                        false => CallFailed::LinkRefused(refusal.clone()),
+                    };
+                    self.close_call(number, failed);
                 }
                 self.status.send_replace(Status::Refused(refusal));
                 wait.max(REFUSED_WAIT)

@@ -88,9 +88,9 @@ impl fmt::Display for ConnectError {
         match self {
             Self::KeyFile(error) => error.fmt(f),
             Self::BadKey(problem) => f.write_str(problem),
-            Self::WrongRole => f.write_str(
-                "the join key is for another role: a backend needs one made with playgate key new backend",
-            ),
+            Self::WrongRole => {
+                f.write_str("the join key is for another role: a backend needs one made with playgate key new backend")
+            }
             Self::Refused(refusal) => write!(f, "the coordinator refuses this client: {}", refusal.detail),
             Self::Unreachable { detail } => write!(f, "the coordinator was not reached: {detail}"),
             Self::Socket(error) => write!(f, "the system gives no UDP socket: {error}"),

@@ -18,16 +18,6 @@ pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How soon a full link is tried again. Its queue of 1 MiB drains in some milliseconds.
 pub(crate) const FULL_WAIT: Duration = Duration::from_millis(20);
 
-/// From the first packet to the coordinator's greeting, after the handshake. It writes a row before it answers, so a
-/// slow disk counts.
-pub(crate) const GREETING_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// Finding the coordinator's addresses. A resolver that is down takes longer to say so.
-pub(crate) const RESOLVE_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// Addresses of one name that are tried in turn.
-pub(crate) const ADDRESSES_MAX: usize = 4;
-
 /// First wait before dialling again, drawn evenly up to this; it doubles up to the next.
 pub(crate) const REDIAL_MIN: Duration = Duration::from_millis(200);
 /// Longest wait.

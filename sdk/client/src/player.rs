@@ -119,9 +119,15 @@ pub async fn join(ticket: &Ticket, timeout: Duration) -> Result<(UdpSocket, Join
     let share = timeout / u32::try_from(families.len()).expect("there are two families").max(1);
     let mut failure = JoinError::BadTicket(TicketUnusable::NoAddress);
     for wildcard in families {
-        let socket = UdpSocket::bind((wildcard, 0)).await.map_err(JoinError::Socket)?;
+        let socket = match UdpSocket::bind((wildcard, 0)).await {
+            Ok(socket) => socket,
+            Err(error) => {
+                failure = JoinError::Socket(error); // a machine without this family may have the other
+                continue;
+            }
+        };
         match join_on(&socket, &of_family(ticket, wildcard), share).await {
-            Err(JoinError::TimedOut) => failure = JoinError::TimedOut,
+            Err(missed @ (JoinError::TimedOut | JoinError::Socket(_))) => failure = missed,
             outcome => return outcome.map(|joined| (socket, joined)),
         }
     }
@@ -138,7 +144,8 @@ pub async fn join_on(socket: &UdpSocket, ticket: &Ticket, timeout: Duration) -> 
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     loop {
         while let Some(transmit) = attempt.joiner.poll_transmit() {
-            attempt.sent(socket.send_to(transmit.datagram.as_slice(), transmit.to).await)?;
+            // What cannot be sent to one address, or at this moment, is as good as lost: the joiner repeats and goes on.
+            let _ = socket.send_to(transmit.datagram.as_slice(), transmit.to).await;
         }
         if let Some(outcome) = attempt.outcome() {
             return outcome;
@@ -167,7 +174,7 @@ fn block(socket: &std::net::UdpSocket, ticket: &Ticket, timeout: Duration) -> Re
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     loop {
         while let Some(transmit) = attempt.joiner.poll_transmit() {
-            attempt.sent(socket.send_to(transmit.datagram.as_slice(), transmit.to))?;
+            let _ = socket.send_to(transmit.datagram.as_slice(), transmit.to); // as in `join_on`
         }
         if let Some(outcome) = attempt.outcome() {
             return outcome;
@@ -213,16 +220,6 @@ impl Attempt {
         self.joiner.handle_timeout(self.started.elapsed());
     }
 
-    /// A datagram that cannot be sent to one address is as good as lost: the joiner goes on to the next.
-    #[expect(clippy::unused_self, reason = "reads as its counterpart `received`")]
-    fn sent(&self, sent: io::Result<usize>) -> Result<(), JoinError> {
-        match sent {
-            Ok(_) => Ok(()),
-            Err(error) if is_about_the_path(&error) => Ok(()),
-            Err(error) => Err(JoinError::Socket(error)),
-        }
-    }
-
     fn received(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &[u8]) -> Result<(), JoinError> {
         match received {
             Ok((len, from)) => {
@@ -256,8 +253,8 @@ impl Attempt {
 /// Errors that tell of ICMP messages, which anybody can send, or of one address only.
 fn is_about_the_path(error: &io::Error) -> bool {
     use io::ErrorKind::{
-        AddrNotAvailable, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
-        WouldBlock,
+        AddrNotAvailable, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable, WouldBlock,
     };
     let kind = error.kind();
     matches!(
@@ -267,6 +264,7 @@ fn is_about_the_path(error: &io::Error) -> bool {
             | ConnectionReset
             | HostUnreachable
             | Interrupted
+            | NetworkDown
             | NetworkUnreachable
             | WouldBlock
     )

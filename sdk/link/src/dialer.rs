@@ -253,7 +253,9 @@ fn classify(addr: SocketAddr, error: ConnectionError, pin: &Pinned) -> DialError
 }
 
 fn classify_code(addr: SocketAddr, code: TransportErrorCode) -> DialError {
-    if code == TransportErrorCode::CONNECTION_REFUSED {
+    // A listener that shuts down in mid-handshake says so in a packet that cannot carry its reason (RFC 9000, 10.2.3).
+    let gone = [TransportErrorCode::APPLICATION_ERROR, TransportErrorCode::NO_ERROR].contains(&code);
+    if gone || code == TransportErrorCode::CONNECTION_REFUSED {
         DialError::Busy { addr }
     } else if tls::alert(code) == Some(tls::ALERT_NO_APPLICATION_PROTOCOL) {
         DialError::VersionMismatch { addr }

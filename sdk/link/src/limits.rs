@@ -17,6 +17,13 @@ pub const QUIC_VERSION: u32 = 1;
 /// timeout. Three transmissions of the first packet fit (0, 0.6 and 1.8 s, see [`INITIAL_RTT`]).
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(3);
 
+/// Finding the addresses of a name. A resolver that is down takes longer to say so.
+pub const RESOLVE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// From the hello to the greeting, after the handshake. The coordinator makes a binding durable before it answers, so a
+/// slow disk counts.
+pub const GREETING_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// The round trip assumed before one was measured. A lost first packet is repeated after three of these; the default
 /// of 333 ms would leave room for two transmissions in [`HANDSHAKE_TIME_MAX`], too few for a lossy path.
 pub const INITIAL_RTT: Duration = Duration::from_millis(200);
@@ -90,6 +97,9 @@ pub const INCOMING_MAX: usize = 2048;
 pub const INCOMING_BUFFER_BYTES: u64 = 4 * 1024;
 /// The same for all of them together.
 pub const INCOMING_BUFFER_BYTES_TOTAL: u64 = 4 * 1024 * 1024;
+
+/// Addresses of one name that are tried in turn, each for [`HANDSHAKE_TIME_MAX`] at most.
+pub const ADDRESSES_MAX: usize = 4;
 
 /// Chunks of a stream taken by one read. A chunk is what one packet carried.
 pub const READ_CHUNKS: usize = 16;

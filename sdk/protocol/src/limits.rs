@@ -72,13 +72,24 @@ pub const OUTPUT_TAIL_BYTES_MAX: usize = 2_048;
 pub const REPORTS_PER_BATCH_MAX: usize = 256;
 /// Exit records carry output, so fewer fit a frame.
 pub const AGENT_REPORTS_PER_BATCH_MAX: usize = 16;
-/// Revoked ordinals that await the server's answer, in one statement of the wanted state.
-pub const REVOKED_MAX: usize = 1_024;
+/// Revoked ordinals that await the server's answer, in one statement of the wanted state: as many as fit its frame
+/// beside the largest session data. A server answers within a round trip, so a burst larger than this waits for one.
+pub const REVOKED_MAX: usize = 512;
 
-const _: () = assert!(
-    SESSION_DATA_BYTES_MAX + PROPERTIES_MAX * (PROPERTY_KEY_BYTES_MAX + PROPERTY_VALUE_BYTES_MAX + 4) + 2_048
-        < FRAME_BYTES_MAX
-);
+/// An encoded [`GameSessionInfo`](crate::api::GameSessionInfo), every field at its longest. Pages are made to measure.
+pub const GAME_SESSION_INFO_BYTES_MAX: usize = 2_507;
+/// An encoded [`ProcessInfo`](crate::api::ProcessInfo), every field at its longest.
+pub const PROCESS_INFO_BYTES_MAX: usize = 2_502;
+/// What an answer has besides its list: request number, discriminants, count.
+pub const ANSWER_OVERHEAD_BYTES: usize = 16;
+
+/// Session data and properties with their lengths, and room for names, numbers and discriminants around them.
+const SESSION_BYTES_MAX: usize =
+    SESSION_DATA_BYTES_MAX + PROPERTIES_MAX * (PROPERTY_KEY_BYTES_MAX + PROPERTY_VALUE_BYTES_MAX + 4) + 1_024;
+
+// A request for a session fits, and so does the wanted state with it: a revoked ordinal is a u32 and an id.
+const _: () = assert!(SESSION_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(SESSION_BYTES_MAX + REVOKED_MAX * (5 + 16) < FRAME_BYTES_MAX);
 const _: () = assert!(PLAYERS_PER_REQUEST_MAX * (TOKEN_BYTES_MAX + 184) < FRAME_BYTES_MAX);
 const _: () = assert!(PROCESSES_PER_HOST_MAX * 16 + 64 < FRAME_BYTES_MAX);
 const _: () = assert!(AGENT_REPORTS_PER_BATCH_MAX * (OUTPUT_TAIL_BYTES_MAX + DETAIL_BYTES_MAX + 64) < FRAME_BYTES_MAX);

@@ -1,4 +1,4 @@
-//! What people and launchers pass around as one string: tickets, join keys and key files.
+//! What people and launchers pass around as one string: tickets, join keys, key files and launch credentials.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 
 use crate::ident::base32;
 use crate::limits::{TICKET_ADDRESSES_MAX, TOKEN_BYTES_MAX};
-use crate::{Blob, Fingerprint, GameSessionId, List, PlayerSessionId, Secret32, TimeMs};
+use crate::{Blob, Fingerprint, GameSessionId, List, PlayerSessionId, Secret32, ServerProcessId, TimeMs};
 
-/// A ticket or join key that cannot be read.
+/// A ticket, key or credential that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextFormError(&'static str);
 
@@ -171,6 +171,52 @@ impl fmt::Debug for JoinKey {
     }
 }
 
+/// By what a server process proves which process it is: `pgcred1/<process id>/<secret>`.
+///
+/// The agent writes it to a file that only its own user can read, and removes it when the process ends; the server reads
+/// it once. The id is in its text form (`sp-…`), the 32 bytes of the secret are 52 characters of lower-case unpadded
+/// base32. `Debug` does not show the secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LaunchCredential {
+    /// The process it was made for.
+    pub process: ServerProcessId,
+    /// Known to the coordinator.
+    pub secret: Secret32,
+}
+
+impl LaunchCredential {
+    /// The content of the file, one line without a line end. It is a secret.
+    #[must_use]
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let secret = Zeroizing::new(base32().encode(self.secret.reveal()));
+        Zeroizing::new(format!("pgcred1/{}/{}", self.process, *secret))
+    }
+
+    /// Reads the line.
+    ///
+    /// # Errors
+    /// [`TextFormError`] says what is wrong without repeating any of the text.
+    pub fn from_text(text: &str) -> Result<Self, TextFormError> {
+        const DAMAGED: TextFormError = TextFormError("the launch credential is damaged");
+        let mut parts = text.trim().split('/');
+        if parts.next() != Some("pgcred1") {
+            return Err(TextFormError("not a launch credential: it should begin with pgcred1/"));
+        }
+        let (Some(process), Some(secret), None) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(DAMAGED);
+        };
+        let process = process.parse().map_err(|_| DAMAGED)?;
+        let secret = base32().decode(secret.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        Ok(Self { process, secret: Secret32::from_bytes(secret.ok_or(DAMAGED)?) })
+    }
+}
+
+impl fmt::Debug for LaunchCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LaunchCredential({}, secret not shown)", self.process)
+    }
+}
+
 /// A private key in PKCS#8 form. Wiped when dropped; `Debug` does not show it.
 #[derive(Clone)]
 pub struct PrivateKey(Zeroizing<Vec<u8>>);
@@ -311,6 +357,29 @@ mod tests {
         assert!(!format!("{key:?}").contains(secret));
         for bad in [&text[..text.len() - 1], &text[1..], &format!("{text}/x"), "pgkey1/agent", "pgkey1/king/a/b/c"] {
             assert!(JoinKey::from_text(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_launch_credential_has_one_text_and_hides_in_debug() {
+        let process = ServerProcessId::from_bytes([0; 16]);
+        let credential = LaunchCredential { process, secret: Secret32::from_bytes([0xff; 32]) };
+        let text = credential.to_text();
+        let (id, secret) = (format!("sp-{}", "a".repeat(26)), format!("{}q", "7".repeat(51)));
+        assert_eq!(*text, format!("pgcred1/{id}/{secret}"));
+        assert_eq!(LaunchCredential::from_text(&format!("{}\n", *text)), Ok(credential.clone()));
+        assert!(!format!("{credential:?}").contains(&secret));
+        for bad in [
+            String::new(),
+            format!("pgcred1/{id}"),
+            format!("pgcred2/{id}/{secret}"),
+            format!("pgcred1/gs-{}/{secret}", "a".repeat(26)),
+            format!("pgcred1/{id}/{}", secret.to_uppercase()),
+            format!("pgcred1/{id}/{}", &secret[1..]),
+            format!("pgcred1/{id}/{secret}/x"),
+        ] {
+            let error = LaunchCredential::from_text(&bad).expect_err(&bad);
+            assert!(!error.to_string().contains(&secret), "{bad}");
         }
     }
 

@@ -7,8 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use data_encoding::BASE32_NOPAD;
-use playgate_protocol::{Credential, Fingerprint, JoinKey, JoinRole, Name, Secret32, ServerProcessId};
+use playgate_protocol::{Credential, Fingerprint, JoinKey, JoinRole, LaunchCredential, Name};
 
 use crate::limits::{HEALTH_TIMEOUT, KEY_FILE_BYTES_MAX};
 
@@ -26,7 +25,7 @@ const ADVERTISE: &str = "PLAYGATE_ADVERTISE";
 ///
 /// # Where does it come from?
 /// A server launched by an agent, or by `playgate dev`, finds everything in its environment: [`Config::from_env`]. One
-/// that is started by hand needs a join key, made with `playgate key new --role server --fleet <fleet>`, in
+/// that is started by hand needs a join key, made with `playgate key new server --fleet <fleet>`, in
 /// `PLAYGATE_JOIN_KEY` or in the file that `PLAYGATE_JOIN_KEY_FILE` names.
 ///
 /// ```no_run
@@ -94,11 +93,12 @@ impl Config {
             variable: COORDINATOR_KEY,
             problem: "should be a fingerprint: 52 lower-case letters and digits",
         })?;
-        let credential = parse_credential(&read_line(CREDENTIAL_FILE, path)?).ok_or(ConfigError::Invalid {
+        let credential = LaunchCredential::from_text(&read_line(CREDENTIAL_FILE, path)?);
+        let LaunchCredential { process, secret } = credential.map_err(|_| ConfigError::Invalid {
             variable: CREDENTIAL_FILE,
             problem: "should name a credential file as an agent writes it (pgcred1/...); this one is damaged",
         })?;
-        Ok(Self::new(coordinator, fingerprint, credential))
+        Ok(Self::new(coordinator, fingerprint, Credential::Launch { process, secret }))
     }
 
     fn joining(variable: &'static str, text: &str) -> Result<Self, ConfigError> {
@@ -167,22 +167,6 @@ impl fmt::Debug for Config {
     }
 }
 
-/// `pgcred1/<process id>/<secret>`
-fn parse_credential(line: &str) -> Option<Credential> {
-    let mut parts = line.trim().split('/');
-    let (Some("pgcred1"), Some(process), Some(secret), None) = (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return None;
-    };
-    let process: ServerProcessId = process.parse().ok()?;
-    // Lower case is the only form that is written, so the only one that is read.
-    if secret.bytes().any(|b| b.is_ascii_uppercase()) {
-        return None;
-    }
-    let secret = BASE32_NOPAD.decode(secret.to_ascii_uppercase().as_bytes()).ok()?;
-    Some(Credential::Launch { process, secret: Secret32::from_bytes(secret.try_into().ok()?) })
-}
-
 fn read_line(variable: &'static str, path: &Path) -> Result<String, ConfigError> {
     let mut text = String::new();
     File::open(path)
@@ -229,7 +213,7 @@ impl fmt::Display for ConfigError {
         match self {
             Self::NotLaunched => f.write_str(
                 "neither PLAYGATE_CREDENTIAL_FILE nor PLAYGATE_JOIN_KEY is set: let an agent launch this server \
-                 (try: playgate dev -- <command>), or make it a join key (playgate key new --role server --fleet <fleet>)",
+                 (try: playgate dev -- <command>), or make it a join key (playgate key new server --fleet <fleet>)",
             ),
             Self::Missing { variable } => {
                 write!(f, "{variable} is not set, though PLAYGATE_CREDENTIAL_FILE is: an agent sets both; pass both on")
@@ -238,10 +222,9 @@ impl fmt::Display for ConfigError {
             Self::Unreadable { variable, path, error } => {
                 write!(f, "{variable} names {}, which cannot be read: {error}", path.display())
             }
-            Self::WrongRole { role } => write!(
-                f,
-                "the join key is for role {role}: a server needs one made with playgate key new --role server"
-            ),
+            Self::WrongRole { role } => {
+                write!(f, "the join key is for role {role}: a server needs one made with playgate key new server")
+            }
         }
     }
 }

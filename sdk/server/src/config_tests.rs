@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use playgate_protocol::Secret32;
+
 use super::*;
 
 const PROCESS: &str = "sp-aaaaaaaaaaaaaaaaaaaaaaaaaa";

@@ -1,18 +1,16 @@
-//! From an address to a welcome: resolve, dial, say hello.
+//! From the configuration to a welcome as a game server.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use playgate_link::{CloseCode, DialError, Dialer, Fingerprint, FrameReceiver, FrameSender, Link};
+use playgate_link::{CloseCode, Dialer, Fingerprint, FrameReceiver, FrameSender, IntroduceError};
 use playgate_protocol::{
-    Credential, Greeting, Hello, HelloRole, Name, Refusal, Secret32, ServerProcessId, Text, VersionRange, Welcome,
-    WelcomeRole,
+    Credential, Hello, HelloRole, Name, Refusal, Secret32, ServerProcessId, Text, VersionRange, Welcome, WelcomeRole,
 };
-use tokio::time::timeout;
 
 use crate::config::Config;
-use crate::limits::{ADDRESSES_MAX, BEAT_MAX, BEAT_MIN, GREETING_TIME_MAX, RESOLVE_TIME_MAX};
+use crate::limits::{BEAT_MAX, BEAT_MIN};
 
 /// Whom to dial, and what to say first.
 pub(crate) struct Target {
@@ -68,13 +66,12 @@ pub(crate) enum NoLink {
 }
 
 pub(crate) async fn connect(dialer: Arc<Dialer>, target: Arc<Target>, held_version: u64) -> Result<Welcomed, NoLink> {
-    let link = dial(&dialer, &target).await?;
-    let (sender, mut receiver) = link.split();
-    sender.queue(&target.hello(held_version)).map_err(|error| NoLink::Unreachable(error.to_string()))?;
-    match receiver.recv_within(GREETING_TIME_MAX).await {
-        Ok(Greeting::Welcome(welcome)) => welcomed(sender, receiver, welcome),
-        Ok(Greeting::Refused(refusal)) => Err(NoLink::Refused(refusal)),
-        Err(error) => Err(NoLink::Unreachable(format!("no greeting from {}: {error}", target.coordinator))),
+    let hello = target.hello(held_version);
+    match dialer.introduce(&target.coordinator, &target.fingerprint, &hello).await {
+        Ok((welcome, sender, receiver)) => welcomed(sender, receiver, welcome),
+        Err(IntroduceError::Refused(refusal)) => Err(NoLink::Refused(refusal)),
+        Err(error) if error.needs_a_person() => Err(NoLink::Misplaced(error.to_string())),
+        Err(error) => Err(NoLink::Unreachable(error.to_string())),
     }
 }
 
@@ -85,36 +82,4 @@ fn welcomed(sender: FrameSender, receiver: FrameReceiver, welcome: Welcome) -> R
     };
     let beat = Duration::from_millis(u64::from(beat_ms)).clamp(BEAT_MIN, BEAT_MAX);
     Ok(Welcomed { sender, receiver, now_ms: welcome.now_ms, process, gate_root, holder_root, applied_seq, beat })
-}
-
-/// Tries the coordinator's addresses in turn; what the last one said is what is reported, unless one showed a wrong key.
-async fn dial(dialer: &Dialer, target: &Target) -> Result<Link, NoLink> {
-    let mut failure = NoLink::Unreachable(format!("{} has no address", target.coordinator));
-    for addr in resolve(&target.coordinator).await? {
-        match dialer.dial(addr, &target.fingerprint).await {
-            Ok(link) => return Ok(link),
-            Err(error) if matches!(failure, NoLink::Unreachable(_)) => failure = classify(&error),
-            Err(_) => {}
-        }
-    }
-    Err(failure)
-}
-
-fn classify(error: &DialError) -> NoLink {
-    let text = error.to_string();
-    match error {
-        DialError::WrongFingerprint { .. } | DialError::VersionMismatch { .. } | DialError::NotPlaygate { .. } => {
-            NoLink::Misplaced(text)
-        }
-        _ => NoLink::Unreachable(text),
-    }
-}
-
-async fn resolve(coordinator: &str) -> Result<Vec<SocketAddr>, NoLink> {
-    let failed = |why: String| NoLink::Unreachable(format!("{coordinator} cannot be resolved: {why}"));
-    match timeout(RESOLVE_TIME_MAX, tokio::net::lookup_host(coordinator)).await {
-        Ok(Ok(addresses)) => Ok(addresses.take(ADDRESSES_MAX).collect()),
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => Err(failed("no answer in time".to_owned())),
-    }
 }

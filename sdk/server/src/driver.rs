@@ -157,9 +157,11 @@ impl Driver {
             if matches!(message, ServerDown::Wanted(_)) {
                 self.beat_at = Instant::now();
             }
+            // A link that works is one on which reports or beats were answered, not merely a welcome.
+            if matches!(message, ServerDown::ReportAck { .. } | ServerDown::Clock { .. }) {
+                self.backoff.reset();
+            }
             up.hear(message, &self.shared);
-            // A link that works is one on which something was heard behind the welcome.
-            self.backoff.reset();
         }
     }
 

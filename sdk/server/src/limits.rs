@@ -6,16 +6,6 @@ use std::time::Duration;
 /// is; one that misses three seconds in play has lost its players anyway.
 pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// From the first packet to the coordinator's greeting, after the handshake. The coordinator writes a row before it
-/// answers, so a slow disk counts.
-pub(crate) const GREETING_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// Finding the coordinator's addresses. A resolver that is down takes longer to say so.
-pub(crate) const RESOLVE_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// Addresses of one name that are tried in turn.
-pub(crate) const ADDRESSES_MAX: usize = 4;
-
 /// First wait before dialling again, drawn evenly up to this; it doubles up to the next.
 pub(crate) const REDIAL_MIN: Duration = Duration::from_millis(200);
 /// Longest wait. With it, ten thousand servers are back within 15 s of their coordinator.

@@ -128,6 +128,7 @@ impl Server {
     /// Says that the process is about to exit, so that its exit is no crash. Nobody is admitted from here on.
     /// [`Server::shutdown`] says it too; say it early when saving takes time.
     pub fn ending(&self) {
+        self.0.shared.lock().is_ending = true;
         self.tell(|gate, now| gate.ending(now));
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) polled: Instant,
     /// Set once by a shutdown: the last reports may take until then.
     pub(crate) leave_by: Option<Instant>,
+    /// The game has said that it is about to exit.
+    pub(crate) is_ending: bool,
     /// The last reports are acknowledged.
     pub(crate) delivered: bool,
     /// The SDK's thread is gone, or never was.
@@ -55,6 +57,7 @@ impl Shared {
             ready_ports: None,
             polled: started,
             leave_by: None,
+            is_ending: false,
             delivered: false,
             over: false,
             link_events: VecDeque::new(),

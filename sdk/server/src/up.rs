@@ -135,7 +135,7 @@ impl State {
         if let Some(ports) = &self.ready_ports {
             gate.ready(now, ports);
         }
-        if self.leave_by.is_some() {
+        if self.leave_by.is_some() || self.is_ending {
             gate.ending(now);
         }
         self.gate = Some(gate);

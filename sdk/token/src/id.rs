@@ -135,7 +135,9 @@ pub enum ParseIdError {
 impl fmt::Display for ParseIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            ParseIdError::Prefix => "the id has the wrong prefix",
+            ParseIdError::Prefix => {
+                "the id has the wrong prefix: gs- is a game session, ps- a player session, sp- a server process, h- a host"
+            },
             ParseIdError::Length => "the prefix of an id is followed by 26 characters",
             ParseIdError::Character => "an id has only the characters a to z and 2 to 7",
             ParseIdError::SpareBits => "the last character of the id cannot stand there",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use playgate_agent_core::{Input, LaunchFailure, Output, SpawnPlan};
 use playgate_link::{CloseCode, QueueError};
 use playgate_protocol::ServerProcessId;
-use playgate_protocol::agent::{AgentReport, AgentUp, ExitStatus, StopStep};
+use playgate_protocol::agent::{AgentReport, AgentUp, StopStep};
 use rustix::process::Signal;
 use tokio::time::Instant;
 
@@ -99,10 +99,8 @@ impl Agent {
             return;
         };
         let status = watched.collect();
-        let output_tail = match status {
-            ExitStatus::Code(0) => tail::OutputTail::default(),
-            _ => tail::output_tail(&self.launcher.state.log(process)),
-        };
+        // Also of one that exits with code 0: without a word to the coordinator, that is a crash.
+        let output_tail = tail::output_tail(&self.launcher.state.log(process));
         self.ended.insert(process, watched.pid());
         self.input(Input::Exited { process, status, output_tail });
         self.clean();

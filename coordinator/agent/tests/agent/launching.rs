@@ -41,7 +41,7 @@ async fn the_way_of_an_end_is_told() {
     let agent = world.agent();
     let mut session = world.welcome(0).await;
     for (lines, status, tail) in [
-        ("echo fine; exit 0", ExitStatus::Code(0), ""),
+        ("echo fine; exit 0", ExitStatus::Code(0), "fine"),
         ("echo bad; exit 255", ExitStatus::Code(255), "bad"),
         ("echo worse; kill -SEGV $$", ExitStatus::Signal(11), "worse"),
         ("printf 'a\\033[31mb\\377'; exit 1", ExitStatus::Code(1), "a [31mb\u{fffd}"),

@@ -38,6 +38,9 @@ async fn an_agent_joins_once_and_then_is_known_by_its_key() {
     let session = world.welcome(0).await;
     assert_eq!((session.hello.credential.clone(), session.peer), (Credential::Bound, key));
     agent.stop().await.unwrap();
+    let known = AgentConfig::from_state(world.config().state_dir).unwrap();
+    assert_eq!((known.coordinator, known.fingerprint), (world.config().coordinator, world.config().fingerprint));
+    assert_eq!(known.join_secret, None);
     let other = Fingerprint::from_bytes([1; 32]);
     let error = world.agent_with(|config| config.fingerprint = other).result().await.unwrap_err();
     assert!(matches!(error, AgentError::OtherCoordinator { .. }), "{error:?}");
@@ -62,6 +65,9 @@ async fn an_agent_that_will_never_be_welcomed_ends() {
     let world = World::new();
     let error = world.agent_with(|config| config.join_secret = None).result().await.unwrap_err();
     assert!(matches!(error, AgentError::NotJoined), "{error:?}");
+    let nobody = AgentConfig::from_state(world.config().state_dir.join("nobody")).unwrap_err();
+    assert!(matches!(nobody, AgentError::NotJoined), "{nobody:?}");
+    assert!(nobody.to_string().contains("playgate key new agent"), "{nobody}");
 }
 
 #[tokio::test]
@@ -134,7 +140,7 @@ fn a_join_key_is_all_an_agent_needs() {
     assert!(!config.name.is_empty());
     assert!(!format!("{config:?}").contains("90, 90"));
     let error = AgentConfig::from_join_key(key(JoinRole::Backend), "/tmp/x".into()).unwrap_err();
-    assert!(error.to_string().contains("playgate key new --role agent"), "{error}");
+    assert!(error.to_string().contains("playgate key new agent"), "{error}");
 }
 
 #[test]

@@ -429,6 +429,7 @@ impl World {
 /// What a store does: one row under each key.
 pub fn store(disk: &mut BTreeMap<String, Row>, row: Row) {
     let forgotten = match &row {
+        Row::ForgetSigningKey(id) => format!("signing {id}"),
         Row::ForgetJoinKey(id) => format!("join {id:?}"),
         Row::ForgetPeer(id) => format!("peer {id}"),
         Row::ForgetProcess(id) => format!("process {id}"),

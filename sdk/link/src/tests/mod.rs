@@ -2,6 +2,7 @@
 
 mod endings;
 mod hostile_peers;
+mod introduce;
 mod restart;
 mod stories;
 mod strangers;
