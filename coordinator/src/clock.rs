@@ -1,11 +1,14 @@
 //! The coordinator's time: what deadlines, tokens and rows are dated with.
 //!
-//! It starts at the wall clock, or behind the last time that was stored, whichever is later. From then on it follows
-//! the clock that counts from boot and goes on while the machine sleeps, and leans towards the wall clock by at most
-//! half a millisecond a second. It never steps and never goes back, whatever becomes of the wall clock.
+//! It starts at the wall clock, or behind the last time that was stored, whichever is later; where only the coordinator
+//! was restarted and not the machine, it starts where it would be had it never stopped. From then on it follows the
+//! clock that counts from boot and goes on while the machine sleeps, and leans towards the wall clock by at most half a
+//! millisecond a second. It never steps and never goes back, whatever becomes of the wall clock.
 //!
 //! | the wall clock … | the coordinator's time … |
 //! |---|---|
+//! | was stepped an hour either way before a restart | goes on as if it had not stopped: no reservation is cut short |
+//! | is more than a day ahead after a restart | takes it: a clock that was never right has been set |
 //! | is an hour behind the stored time at start | goes on from the stored time, 500 ppm slow, for up to 83 days |
 //! | is stepped while running | goes on evenly and leans towards it |
 //! | stands still because the machine sleeps | has gone on when the machine wakes |
@@ -19,6 +22,9 @@ use rustix::time::{ClockId, clock_gettime};
 const LEAN_DIVISOR: i128 = 2_000;
 /// A difference that is worth a warning. Servers whose clock is this far ahead get no reservations either.
 const SKEW_MS: u64 = 5_000;
+/// A wall clock that is further ahead than this after a restart is believed: a machine without a battery, or one whose
+/// clock was set to another year, would else lag behind for as long as it runs.
+const STEP_MS_MAX: u64 = 24 * 3_600_000;
 /// The same difference is told again after this long.
 const SKEW_REPEAT_MS: u64 = 3_600_000;
 const NANOS_PER_MS: i128 = 1_000_000;
@@ -31,10 +37,10 @@ pub struct Clock {
 
 impl Clock {
     /// Starts behind everything that was dated before: `high_water_ms` is the latest time in the store, 0 when there is
-    /// none.
+    /// none. `since_boot_ms` is the time that the store and the clock since boot make together.
     #[must_use]
-    pub fn start(high_water_ms: TimeMs) -> Self {
-        Self { state: ClockState::start(read_clocks(), high_water_ms) }
+    pub fn start(high_water_ms: TimeMs, since_boot_ms: Option<TimeMs>) -> Self {
+        Self { state: ClockState::start(read_clocks(), high_water_ms, since_boot_ms) }
     }
 
     /// The coordinator's time, never less than what it said before.
@@ -79,7 +85,21 @@ pub struct Readings {
     pub boot: Duration,
 }
 
+/// Which boot this is, and the milliseconds since; `None` where the system has no name for it.
+pub(crate) fn boot() -> Option<(String, u64)> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some((id.trim().to_owned(), u64::try_from(since_boot().as_millis()).ok()?))
+}
+
 fn read_clocks() -> Readings {
+    Readings {
+        // A clock set before 1970 counts as one at 1970.
+        wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        boot: since_boot(),
+    }
+}
+
+fn since_boot() -> Duration {
     #[cfg(target_os = "linux")]
     let since_boot = ClockId::Boottime;
     // On macOS this one goes on during sleep.
@@ -87,11 +107,7 @@ fn read_clocks() -> Readings {
     let since_boot = ClockId::Monotonic;
     let boot = clock_gettime(since_boot);
     let seconds = u64::try_from(boot.tv_sec).unwrap_or(0);
-    Readings {
-        // A clock set before 1970 counts as one at 1970.
-        wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
-        boot: Duration::new(seconds, u32::try_from(boot.tv_nsec).unwrap_or(0)),
-    }
+    Duration::new(seconds, u32::try_from(boot.tv_nsec).unwrap_or(0))
 }
 
 /// The arithmetic of [`Clock`], which is given its readings.
@@ -112,15 +128,18 @@ struct Told {
 }
 
 impl ClockState {
-    /// The later of the wall clock and one millisecond behind `high_water_ms`.
+    /// As [`Clock::start`]. Never before one millisecond behind `high_water_ms`.
     #[must_use]
-    pub fn start(readings: Readings, high_water_ms: TimeMs) -> Self {
+    pub fn start(readings: Readings, high_water_ms: TimeMs, since_boot_ms: Option<TimeMs>) -> Self {
         let wall_ns = nanos(readings.wall);
+        let uninterrupted_ns = since_boot_ms.map(|ms| i128::from(ms) * NANOS_PER_MS);
+        let believed = |ns: &i128| wall_ns - ns <= i128::from(STEP_MS_MAX) * NANOS_PER_MS;
+        let start_ns = uninterrupted_ns.filter(believed).unwrap_or(wall_ns);
         let floor_ns = match high_water_ms {
             0 => 0,
             stored => (i128::from(stored) + 1) * NANOS_PER_MS,
         };
-        Self { now_ns: wall_ns.max(floor_ns), wall_ns, boot: readings.boot, lean_rest_ns: 0, told: None }
+        Self { now_ns: start_ns.max(floor_ns), wall_ns, boot: readings.boot, lean_rest_ns: 0, told: None }
     }
 
     /// Goes on by the time since boot, and leans.
@@ -189,7 +208,7 @@ mod tests {
 
     impl Machine {
         fn started(wall_ms: u64, high_water_ms: u64) -> Self {
-            Self { wall_ms, boot_ms: 77_000, clock: ClockState::start(readings(wall_ms, 77_000), high_water_ms) }
+            Self { wall_ms, boot_ms: 77_000, clock: ClockState::start(readings(wall_ms, 77_000), high_water_ms, None) }
         }
 
         fn run(&mut self, elapsed_ms: u64) -> u64 {
@@ -211,9 +230,28 @@ mod tests {
             (0, 0, 0),
             (START_MS, u64::MAX, u64::MAX),
         ] {
-            let clock = ClockState::start(readings(wall_ms, 5), high_water_ms);
+            let clock = ClockState::start(readings(wall_ms, 5), high_water_ms, None);
             assert_eq!(clock.now_ms(), expected, "wall {wall_ms}, stored {high_water_ms}");
         }
+    }
+
+    #[test]
+    fn a_restart_without_a_boot_goes_on_whatever_the_wall_clock_says() {
+        let (stored, away) = (START_MS, START_MS + 60_000);
+        for (wall_ms, since_boot_ms, expected) in [
+            (away + HOUR_MS, Some(away), away),
+            (away - HOUR_MS, Some(away), away),
+            (0, Some(away), away),
+            (away + DAY_MS, Some(away), away),
+            (away + DAY_MS + 1, Some(away), away + DAY_MS + 1),
+            (away + HOUR_MS, None, away + HOUR_MS),
+            (away, Some(stored - 5_000), stored + 1),
+        ] {
+            let clock = ClockState::start(readings(wall_ms, 5), stored, since_boot_ms);
+            assert_eq!(clock.now_ms(), expected, "wall {wall_ms}, {since_boot_ms:?}");
+        }
+        let (id, ms) = boot().unwrap();
+        assert!(id.len() > 30 && boot().unwrap().1 >= ms);
     }
 
     #[test]
@@ -241,7 +279,7 @@ mod tests {
     #[test]
     fn calls_in_quick_succession_lean_as_much_as_rare_ones() {
         let start = readings(START_MS, 0);
-        let mut clock = ClockState::start(start, 0);
+        let mut clock = ClockState::start(start, 0, None);
         for micros in 1..=1_000_000_u64 {
             let wall = start.wall + Duration::from_secs(60) + Duration::from_micros(micros);
             clock.advance(Readings { wall, boot: Duration::from_micros(micros) });
@@ -284,12 +322,12 @@ mod tests {
 
     #[test]
     fn the_real_clocks_are_read() {
-        let mut clock = Clock::start(0);
+        let mut clock = Clock::start(0, None);
         let first = clock.now_ms();
         assert!(first > START_MS && clock.now_ms() >= first);
         assert!(clock.now_ms() - first < HOUR_MS);
         assert_eq!(clock.skew(), None);
-        assert!(Clock::start(first + HOUR_MS).now_ms() > first + HOUR_MS);
+        assert!(Clock::start(first + HOUR_MS, None).now_ms() > first + HOUR_MS);
     }
 
     proptest! {
@@ -300,7 +338,7 @@ mod tests {
         ) {
             let (wall_ms, high_water_ms) = start;
             let mut readings = readings(wall_ms, 1_000);
-            let mut clock = ClockState::start(readings, high_water_ms);
+            let mut clock = ClockState::start(readings, high_water_ms, None);
             for (elapsed_ns, wall_ms, boot_steps_back) in steps {
                 let (before, elapsed) = (clock.now_ns, Duration::from_nanos(elapsed_ns));
                 readings.wall = Duration::from_millis(wall_ms);

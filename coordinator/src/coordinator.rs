@@ -90,14 +90,14 @@ impl Coordinator {
     /// # Errors
     /// [`StartError`]; nothing is left half made that the next start would stumble over.
     pub fn open(config: CoordinatorConfig) -> Result<Self, StartError> {
-        std::fs::create_dir_all(&config.data_dir).map_err(StartError::Io)?;
+        make_private(&config.data_dir).map_err(StartError::Io)?;
         let database = config.data_dir.join(DATABASE_FILE);
         let had_database = database.exists();
         let mut store = Sqlite::open(&database).map_err(StartError::Store)?;
         let mut space = Guard::new(&database);
         let low = space.check() == Space::Low;
         let Loaded { rows, seq, .. } = store.load().map_err(StartError::Store)?;
-        let mut clock = Clock::start(Core::high_water(&rows));
+        let mut clock = Clock::start(Core::high_water(&rows), store.time_since_boot());
         // A database without a single batch is one whose coordinator was ended before it had said anything.
         let is_new = !had_database || seq == 0;
         let keys = open_keys(&config.data_dir, clock.now_ms(), is_new)?;
@@ -124,6 +124,7 @@ impl Coordinator {
             let public_key = SigningKey::from_seed(key.seed.reveal()).public_key();
             core.handle(now_ms, Input::ApplySigningKey { key_id: key.key_id, public_key });
         }
+        core.handle(now_ms, Input::KeepSigningKeys(keys.signing_keys.iter().map(|key| key.key_id).collect()));
         for fleet in config.fleets {
             core.handle(now_ms, Input::ApplyFleet(fleet));
         }
@@ -193,6 +194,12 @@ impl Coordinator {
         listener.close(CloseCode::ShuttingDown, "the coordinator shuts down", std::time::Duration::from_secs(1)).await;
         outcome.map_err(RunError)
     }
+}
+
+/// Keys and players' sessions are nobody else's to read.
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 async fn accept(listener: Arc<Listener>, shared: Shared) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use playgate_core::rows::Row;
 use playgate_core::{Core, Input, LinkId, Output, Turn};
+use playgate_protocol::server::ServerDown;
 use playgate_protocol::{Detail, TimeMs};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -19,8 +20,8 @@ use crate::store::{Batch, CommitDone, StoreError, Writer};
 const INPUTS_PER_TURN: usize = 1_024;
 /// Timers fired in one turn.
 const TIMERS_PER_TURN: usize = 1_024;
-/// Outputs that wait for their rows before the loop takes no more inputs. The links fill, and peers wait.
-const OUTPUTS_WAITING_MAX: usize = 200_000;
+/// Outputs, or rows, that wait for a commit before the loop takes no more inputs. The links fill, and peers wait.
+const WAITING_MAX: usize = 200_000;
 
 pub(crate) struct Driver {
     pub(crate) core: Core,
@@ -58,10 +59,12 @@ impl Driver {
             let wake = Instant::now() + wake.unwrap_or(Duration::from_secs(60));
             let happening = tokio::select! {
                 biased;
-                Some(done) = self.commits.recv() => Happening::Committed(done),
+                done = self.commits.recv() => {
+                    Happening::Committed(done.expect("the store's thread lives as long as the loop"))
+                }
                 () = &mut shutdown => Happening::Shutdown,
                 _ = look.tick() => Happening::Look,
-                peer = self.inputs.recv(), if self.gathering.outputs.len() < OUTPUTS_WAITING_MAX => {
+                peer = self.inputs.recv(), if self.has_room() => {
                     peer.map_or(Happening::NoMorePeers, Happening::Peer)
                 }
                 () = sleep_until(wake) => Happening::Timer,
@@ -77,6 +80,10 @@ impl Driver {
             self.core.handle_timeout(now, TIMERS_PER_TURN);
             self.turn();
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.gathering.outputs.len() < WAITING_MAX && self.gathering.rows.len() < WAITING_MAX
     }
 
     fn take_inputs(&mut self, first: FromPeer) {
@@ -106,6 +113,9 @@ impl Driver {
     fn turn(&mut self) {
         let Turn { rows, outputs } = self.core.take_turn();
         rows.iter().for_each(log_event);
+        // The answer to a beat acknowledges nothing, and a slow disk must not look like a lost coordinator.
+        let (clocks, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().partition(is_clock);
+        self.release(clocks);
         self.gathering.rows.extend(rows);
         self.gathering.outputs.extend(outputs);
         if self.in_flight.is_none() {
@@ -165,6 +175,10 @@ impl Driver {
         self.links.clear();
         tokio::task::spawn_blocking(move || self.writer.finish()).await.expect("the writer does not panic")
     }
+}
+
+fn is_clock(output: &Output) -> bool {
+    matches!(output, Output::AgentClock { .. } | Output::Server(_, ServerDown::Clock { .. }))
 }
 
 fn link_of(output: &Output) -> LinkId {

@@ -10,14 +10,16 @@ use playgate_protocol::agent::AgentDown;
 use playgate_protocol::api::{Answer, ApiDown};
 use playgate_protocol::{Credential, Greeting, Hello, List, TimeMs, Welcome, WelcomeRole};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::mint::Minter;
 
 /// First frame of a peer must be there within this time.
 const HELLO_WITHIN: Duration = Duration::from_secs(2);
-/// Outputs that wait for a link's task; it never waits for the peer, so they are few.
-const OUTBOX_MAX: usize = 1_024;
+/// Outputs that wait for a link's task, which takes them whatever else it waits for. One commit can release as many as
+/// one busy backend has calls open; room that is not used takes no memory.
+const OUTBOX_MAX: usize = 65_536;
+const SECOND: Duration = Duration::from_secs(1);
 /// Frames a peer may send in one second; beyond, they wait. Reports and calls come many to a frame or few to a second.
 const FRAMES_PER_SECOND: u32 = 5_000;
 
@@ -103,19 +105,27 @@ type End = (CloseCode, &'static str);
 
 impl Peer {
     async fn run(&mut self, receiver: &mut FrameReceiver) -> End {
+        const GONE: End = (CloseCode::ShuttingDown, "the coordinator shuts down, or you did not read; come back");
+        let to_loop = self.shared.to_loop.clone();
+        // What the peer said last, until the loop has room for it.
+        let mut heard: Option<Input> = None;
         loop {
+            let listening = self.role.is_some() && heard.is_none();
             tokio::select! {
                 biased;
                 output = self.outputs.recv() => match output {
-                    None => return (CloseCode::ShuttingDown, "the coordinator shuts down"),
+                    None => return GONE,
                     Some(output) => if let Err(end) = self.put(output) { return end },
                 },
-                input = receive(receiver, self.link, self.role), if self.role.is_some() => match input {
+                room = to_loop.reserve(), if heard.is_some() => match (room, heard.take()) {
+                    (Ok(room), Some(input)) => room.send(FromPeer::Said(input)),
+                    _ => return GONE,
+                },
+                () = self.pace.wait(), if listening && self.pace.is_spent() => {}
+                input = receive(receiver, self.link, self.role), if listening && !self.pace.is_spent() => match input {
                     Ok(input) => {
-                        self.pace.keep().await;
-                        if self.shared.to_loop.send(FromPeer::Said(input)).await.is_err() {
-                            return (CloseCode::ShuttingDown, "the coordinator shuts down");
-                        }
+                        self.pace.count();
+                        heard = Some(input);
                     }
                     Err(RecvError::Closed(_)) => return (CloseCode::Done, ""),
                     Err(error) => {
@@ -210,13 +220,20 @@ impl Pace {
         Self { since: Instant::now(), frames: 0 }
     }
 
-    async fn keep(&mut self) {
-        self.frames += 1;
-        if self.frames < FRAMES_PER_SECOND {
-            return;
+    fn count(&mut self) {
+        if self.since.elapsed() >= SECOND {
+            *self = Self::new();
         }
-        let second_is_over = self.since + Duration::from_secs(1);
-        let _ = timeout(Duration::from_secs(1), tokio::time::sleep_until(second_is_over)).await;
+        self.frames += 1;
+    }
+
+    fn is_spent(&self) -> bool {
+        self.frames >= FRAMES_PER_SECOND
+    }
+
+    /// Until the next second begins. Cancel-safe.
+    async fn wait(&mut self) {
+        tokio::time::sleep_until(self.since + SECOND).await;
         *self = Self::new();
     }
 }

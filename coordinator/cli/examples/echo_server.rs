@@ -8,11 +8,22 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::{SocketAddr, UdpSocket};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use playgate::{Config, Event, PlayerSessionId, ReplyBuf, Server, Verdict};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("echo_server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let port = std::env::args().skip_while(|argument| argument != "--port").nth(1);
     let port: u16 = port.ok_or("usage: echo_server --port PORT")?.parse()?;
     let socket = UdpSocket::bind(("0.0.0.0", port))?;

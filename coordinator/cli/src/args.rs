@@ -98,7 +98,8 @@ pub struct AgentArgs {
     /// Holds the agent's key, its records and the servers' logs; made when missing.
     #[arg(long, default_value = "playgate-agent", value_name = "DIR")]
     pub state: PathBuf,
-    /// File with the join key (`playgate key new agent`), or `-` for standard input. Or PLAYGATE_JOIN_KEY.
+    /// File with the join key (`playgate key new agent`), or `-` for standard input. Or PLAYGATE_JOIN_KEY. Needed for
+    /// the first start only.
     #[arg(long, value_name = "FILE")]
     pub join_key: Option<PathBuf>,
     /// Name of this host; its host name where absent.
@@ -175,8 +176,8 @@ pub enum SessionCommand {
         #[arg(long, default_value = "")]
         name: String,
         /// A property, such as map=ruins; may be repeated, up to 16 times.
-        #[arg(long = "property", value_name = "KEY=VALUE")]
-        properties: Vec<String>,
+        #[arg(long = "property", value_name = "KEY=VALUE", value_parser = property)]
+        properties: Vec<(String, String)>,
         /// File with opaque data for the game, at most 48 KiB.
         #[arg(long, value_name = "FILE")]
         data: Option<PathBuf>,
@@ -275,4 +276,9 @@ pub enum ProcessCommand {
         /// How many.
         count: u32,
     },
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').ok_or("write it as KEY=VALUE, such as map=ruins")?;
+    Ok((pair.0.to_owned(), pair.1.to_owned()))
 }

@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use playgate_client::{NewGameSession, NewPlayerSessions, Operator, Until};
@@ -20,7 +20,11 @@ pub async fn run(command: Command, operator: &Operator, format: OutputFormat) ->
     match command {
         Command::Coordinator(_) | Command::Agent(_) | Command::Dev(_) => unreachable!("these call nobody"),
         Command::Key(KeyCommand::New { role, fleet, uses, lifetime }) => {
-            println!("{}", operator.create_join_key(role, fleet, uses, duration(lifetime)).await?.to_text());
+            let key = operator.create_join_key(role, fleet, uses, duration(lifetime)).await?.to_text();
+            match format {
+                OutputFormat::Json => json(&serde_json::json!({ "join_key": key })),
+                OutputFormat::Table => println!("{key}"),
+            }
             Ok(())
         }
         Command::Session(command) => session(command, operator, format).await,
@@ -56,9 +60,7 @@ async fn session(command: SessionCommand, operator: &Operator, format: OutputFor
     match command {
         SessionCommand::Create { fleet, players, name, properties, data, timeout, idempotency_key } => {
             let mut new = NewGameSession::new(fleet.as_str(), players).name(&name).placement_timeout(duration(timeout));
-            for property in &properties {
-                let pair = property.split_once('=');
-                let (key, value) = pair.ok_or_else(|| Failure::refused(format!("\"{property}\" is not KEY=VALUE")))?;
+            for (key, value) in &properties {
                 new = new.property(key, value);
             }
             if let Some(path) = data {
@@ -109,11 +111,22 @@ async fn player(command: PlayerCommand, operator: &Operator, format: OutputForma
                 new = new.idempotency_key(&key);
             }
             let made = operator.create_player_sessions(new).await?;
+            let mut printed = Vec::new();
             for (player, ticket) in players.iter().zip(&made) {
-                match &tickets {
-                    Some(directory) => write_ticket(directory, player, ticket)?,
-                    None => println!("{}", ticket.to_text()),
+                let (key, text) = match &tickets {
+                    Some(directory) => ("file", write_ticket(directory, player, ticket)?.display().to_string()),
+                    None => ("ticket", ticket.to_text()),
+                };
+                match format {
+                    OutputFormat::Table => println!("{text}"),
+                    OutputFormat::Json => {
+                        let id = ticket.player_session.to_string();
+                        printed.push(serde_json::json!({ "player": player, "player_session": id, key: text }));
+                    }
                 }
+            }
+            if format == OutputFormat::Json {
+                json(&printed);
             }
         }
         PlayerCommand::List { session } => {
@@ -130,7 +143,11 @@ async fn player(command: PlayerCommand, operator: &Operator, format: OutputForma
             one(format, &operator.describe_player_session(player_session).await?)
         }
         PlayerCommand::Ticket { player_session } => {
-            println!("{}", operator.get_ticket(player_session).await?.to_text())
+            let ticket = operator.get_ticket(player_session).await?.to_text();
+            match format {
+                OutputFormat::Json => json(&serde_json::json!({ "ticket": ticket })),
+                OutputFormat::Table => println!("{ticket}"),
+            }
         }
         PlayerCommand::Revoke { player_session, timeout } => {
             let info = operator.revoke_player_session(player_session, duration(timeout)).await?;
@@ -144,15 +161,14 @@ async fn player(command: PlayerCommand, operator: &Operator, format: OutputForma
 }
 
 /// The file's name is the player's id, as far as a file may be called that.
-fn write_ticket(directory: &Path, player: &str, ticket: &Ticket) -> Result<(), Failure> {
+fn write_ticket(directory: &Path, player: &str, ticket: &Ticket) -> Result<PathBuf, Failure> {
     let failed = |path: &Path, error: std::io::Error| Failure::setup(format!("{}: {error}", path.display()));
     fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
     let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
     let path = directory.join(format!("{}.ticket", player.chars().map(safe).collect::<String>()));
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
     file.and_then(|mut file| writeln!(file, "{}", ticket.to_text())).map_err(|error| failed(&path, error))?;
-    println!("{}", path.display());
-    Ok(())
+    Ok(path)
 }
 
 async fn process(command: ProcessCommand, operator: &Operator, format: OutputFormat) -> Result<(), Failure> {

@@ -51,11 +51,7 @@ pub async fn agent(args: AgentArgs) -> Result<(), Failure> {
             let key = JoinKey::from_text(&text).map_err(|error| setup(&error))?;
             AgentConfig::from_join_key(key, args.state).map_err(|error| setup(&error))?
         }
-        None => {
-            return Err(Failure::setup(
-                "no join key: name its file with --join-key, or set PLAYGATE_JOIN_KEY (make one: playgate key new agent)",
-            ));
-        }
+        None => AgentConfig::from_state(args.state).map_err(|error| setup(&error))?,
     };
     if let Some(name) = args.name {
         config.name = name;

@@ -9,8 +9,11 @@ use playgate_core::fleet::FleetConfig;
 use playgate_core::rows::{
     GameSessionRow, HostRow, JoinKeyRow, PeerRow, PlayerSessionRow, ProcessRow, Row, SigningKeyRow,
 };
+use playgate_protocol::TimeMs;
 use playgate_protocol::api::Event;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use crate::clock;
 
 use super::lock::Lock;
 use super::record::{Field, Put, Record, Take};
@@ -54,6 +57,19 @@ impl Sqlite {
             result => result,
         }?;
         Ok(Self { path, connection, _lock: lock })
+    }
+
+    /// The coordinator's time as the clock since boot tells it: the stored high-water mark and what has passed since.
+    /// `None` when the machine was started anew meanwhile, or is another one.
+    #[must_use]
+    pub fn time_since_boot(&self) -> Option<TimeMs> {
+        let stored = self.connection.query_row(BOOT, (), |row| {
+            Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, String>(1)?, row.get::<_, i64>(2)?.cast_unsigned()))
+        });
+        let (high_water_ms, boot_id, then_ms) = stored.ok()?; // NULL in a store that never had a high-water mark
+        let (id, now_ms) = clock::boot()?;
+        let away_ms = now_ms.checked_sub(then_ms).filter(|_| id == boot_id)?;
+        high_water_ms.checked_add(away_ms)
     }
 
     fn read<R: Record>(&self, order: &str, rows: &mut Vec<Row>, to_row: fn(R) -> Row) -> Result<(), StoreError> {
@@ -114,6 +130,10 @@ impl Store for Sqlite {
             execute(&transaction, "UPDATE meta SET seq = ?", &seq)?;
             for row in rows {
                 apply(&transaction, row)?;
+            }
+            if rows.iter().any(|row| matches!(row, Row::HighWater(_))) {
+                let (boot_id, boot_ms) = clock::boot().unzip();
+                transaction.prepare_cached(SET_BOOT)?.execute((boot_id, boot_ms.map(u64::cast_signed)))?;
             }
             transaction.commit()?;
             Ok(Ok(()))
@@ -179,6 +199,7 @@ fn apply(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
         Row::GameSession(row) => upsert(connection, row.as_ref()),
         Row::PlayerSession(row) => upsert(connection, row.as_ref()),
         Row::Event(row) => upsert(connection, row),
+        Row::ForgetSigningKey(key) => execute(connection, SigningKeyRow::DELETE, key),
         Row::ForgetJoinKey(key) => execute(connection, JoinKeyRow::DELETE, key),
         Row::ForgetPeer(key) => execute(connection, PeerRow::DELETE, key),
         Row::ForgetProcess(key) => execute(connection, ProcessRow::DELETE, key),
@@ -190,6 +211,8 @@ fn apply(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
 
 const META: &str = "SELECT seq, generation, high_water_ms FROM meta";
 const HIGH_WATER: &str = "UPDATE meta SET high_water_ms = max(?, ifnull(high_water_ms, 0))";
+const BOOT: &str = "SELECT high_water_ms, boot_id, boot_ms FROM meta";
+const SET_BOOT: &str = "UPDATE meta SET boot_id = ?, boot_ms = ?";
 const FORGET_EVENTS: &str = "DELETE FROM event WHERE seq <= ?";
 
 fn upsert<R: Record>(connection: &Connection, record: &R) -> rusqlite::Result<()> {

@@ -319,6 +319,7 @@ impl Arbitrary {
             Row::GameSession(Box::new(self.game_session())),
             Row::PlayerSession(Box::new(self.player_session())),
             Row::Event(self.event()),
+            Row::ForgetSigningKey(2),
             Row::ForgetJoinKey(self.secret_hash()),
             Row::ForgetPeer(self.fingerprint()),
             Row::ForgetProcess(self.process_id()),

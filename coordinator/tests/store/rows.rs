@@ -26,6 +26,7 @@ fn place(row: &Row) -> String {
         Row::GameSession(row) => format!("game session {}", row.id),
         Row::PlayerSession(row) => format!("player session {}", row.id),
         Row::Event(row) => format!("event {:020}", row.seq),
+        Row::ForgetSigningKey(id) => format!("signing key {id}"),
         Row::ForgetJoinKey(key) => format!("join key {key:?}"),
         Row::ForgetPeer(key) => format!("peer {key}"),
         Row::ForgetProcess(key) => format!("process {key}"),
@@ -41,7 +42,8 @@ impl Model {
         match row {
             Row::HighWater(time_ms) if matches!(self.0.get(&place), Some(Row::HighWater(t)) if t > time_ms) => {}
             Row::ForgetEvents(_) => self.0.retain(|key, _| !key.starts_with("event ") || *key > place),
-            Row::ForgetJoinKey(_)
+            Row::ForgetSigningKey(_)
+            | Row::ForgetJoinKey(_)
             | Row::ForgetPeer(_)
             | Row::ForgetProcess(_)
             | Row::ForgetGameSession(_)
@@ -100,6 +102,23 @@ fn the_high_water_never_falls() {
     home.write(&[Row::HighWater(7_000)]);
     home.write(&[Row::HighWater(5_000)]);
     assert_eq!(home.load().rows, [Row::HighWater(7_000)]);
+}
+
+#[test]
+fn the_clock_since_boot_tells_how_long_ago_the_high_water_was() {
+    let home = Home::new();
+    assert_eq!(home.open().time_since_boot(), None);
+    home.write(&[Row::HighWater(7_000)]);
+    let store = home.open();
+    let first = store.time_since_boot().unwrap();
+    assert!(first >= 7_000 && store.time_since_boot().unwrap() >= first);
+    drop(store);
+    for another_boot in ["UPDATE meta SET boot_id = 'another'", "UPDATE meta SET boot_ms = 1 << 60"] {
+        home.write(&[Row::HighWater(8_000)]);
+        assert!(home.open().time_since_boot().unwrap() >= 8_000);
+        rusqlite::Connection::open(home.path()).unwrap().execute(another_boot, ()).unwrap();
+        assert_eq!(home.open().time_since_boot(), None, "{another_boot}");
+    }
 }
 
 #[test]

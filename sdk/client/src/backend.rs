@@ -97,8 +97,8 @@ impl Backend {
         game_session(self.call(call, timeout).await?)
     }
 
-    /// A page of up to 64 live and lately ended game sessions, by id, behind `after`: pass the last of the page before,
-    /// until a page is not full.
+    /// A page of live and lately ended game sessions, by id, behind `after`: pass the last of the page before, until a
+    /// page is empty.
     ///
     /// # Errors
     /// [`CallFailed`]
@@ -162,7 +162,7 @@ impl Backend {
         only(player_sessions(self.call(call, Duration::ZERO).await?)?)
     }
 
-    /// A page of up to 64 player sessions of one game session, by id, behind `after`.
+    /// A page of player sessions of one game session, by id, behind `after`, until one is empty.
     ///
     /// # Errors
     /// [`CallFailed`]

@@ -87,7 +87,7 @@ impl Operator {
         }
     }
 
-    /// A page of up to 64 server processes, by id, behind `after`.
+    /// A page of server processes, by id, behind `after`, until one is empty.
     ///
     /// # Errors
     /// [`CallFailed`]
@@ -147,7 +147,7 @@ impl Operator {
         }
     }
 
-    /// A page of up to 64 events behind the number `after`, oldest first; 0 begins at the oldest that is kept.
+    /// A page of events behind the number `after`, oldest first; 0 begins at the oldest that is kept.
     ///
     /// # Errors
     /// [`CallFailed`]

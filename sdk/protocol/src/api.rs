@@ -213,7 +213,7 @@ pub enum Answer {
     Done,
     /// One game session.
     GameSession(GameSessionInfo),
-    /// A page; ask again behind the last while the page is full.
+    /// A page; ask again behind the last until one is empty.
     GameSessions(List<GameSessionInfo, PAGE_MAX>),
     /// In the order of the request.
     Tickets(List<Ticket, PLAYERS_PER_REQUEST_MAX>),

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use playgate_client::{NewGameSession, NewPlayerSessions, Operator, player, read_operator_key};
@@ -25,6 +26,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct World {
     pub dir: TempDir,
     pub fleets: String,
+    /// What the environment of the coordinator, and of the agent, has beside the usual.
+    pub coordinator_env: Vec<(String, String)>,
+    pub agent_env: Vec<(String, String)>,
     address: Option<SocketAddr>,
     coordinator: Option<Child>,
     agent: Option<Child>,
@@ -43,6 +47,11 @@ pub fn echo_server() -> PathBuf {
             if profile.ends_with("release") {
                 build.arg("--release");
             }
+            // What cargo says to a test about its package; a build script that watches it would build everything anew.
+            let about = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+            for (name, _) in std::env::vars().filter(|(name, _)| about.iter().any(|of| name.starts_with(of))) {
+                build.env_remove(name);
+            }
             assert!(build.status().unwrap().success());
             profile.join("examples/echo_server")
         })
@@ -51,11 +60,18 @@ pub fn echo_server() -> PathBuf {
 
 /// A fleet file with one fleet of echo servers; `more` are further lines of its table.
 pub fn fleet(more: &str) -> String {
-    let server = echo_server();
+    let (server, ports) = (echo_server(), port_range());
     format!(
-        "[[fleet]]\nname = \"echo\"\ncommand = [\"{}\", \"--port\", \"{{port}}\"]\nports = \"20000-29999\"\ntell_reason = true\n{more}\n",
+        "[[fleet]]\nname = \"echo\"\ncommand = [\"{}\", \"--port\", \"{{port}}\"]\nports = \"{ports}\"\ntell_reason = true\n{more}\n",
         server.display()
     )
+}
+
+/// A hundred ports of its own for each world, so that worlds side by side do not race for the same one.
+pub fn port_range() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let hundred = 200 + (NEXT.fetch_add(1, Ordering::Relaxed) + u16::try_from(std::process::id() % 100).unwrap()) % 100;
+    format!("{hundred}00-{hundred}99")
 }
 
 /// A UDP port nobody uses at this moment, to be reused across restarts.
@@ -92,8 +108,16 @@ impl World {
     /// Coordinator only.
     pub async fn coordinator(fleets: &str) -> (Self, Operator) {
         let dir = TempDir::with_prefix("playgate-test-").unwrap();
-        let mut world =
-            Self { dir, fleets: fleets.to_owned(), address: None, coordinator: None, agent: None, servers: Vec::new() };
+        let mut world = Self {
+            dir,
+            fleets: fleets.to_owned(),
+            coordinator_env: Vec::new(),
+            agent_env: Vec::new(),
+            address: None,
+            coordinator: None,
+            agent: None,
+            servers: Vec::new(),
+        };
         world.start_coordinator();
         let operator = world.operator().await;
         (world, operator)
@@ -121,15 +145,15 @@ impl World {
         fs::write(&fleets, &self.fleets).unwrap();
         let data = self.data();
         let arguments = ["coordinator", "--data", path(&data), "--listen", &address, "--fleets", path(&fleets)];
-        self.coordinator = Some(self.spawn("coordinator", &arguments));
+        self.coordinator = Some(self.spawn("coordinator", &arguments, &self.coordinator_env));
     }
 
-    fn spawn(&self, name: &str, arguments: &[&str]) -> Child {
+    fn spawn(&self, name: &str, arguments: &[&str], env: &[(String, String)]) -> Child {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join(format!("{name}.log"))).unwrap();
         let mut command = Command::new(PLAYGATE);
         command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        command.env("PLAYGATE_LOG", "info").spawn().unwrap()
+        command.env("PLAYGATE_LOG", "info").envs(env.iter().cloned()).spawn().unwrap()
     }
 
     /// Connects once the coordinator has written its key and answers.
@@ -157,8 +181,8 @@ impl World {
             fs::write(&key, join.to_text()).unwrap();
         }
         let state = self.dir.path().join("agent");
-        self.agent =
-            Some(self.spawn("agent", &["agent", "--state", path(&state), "--join-key", path(&key), "--name", "host"]));
+        let arguments = ["agent", "--state", path(&state), "--join-key", path(&key), "--name", "host"];
+        self.agent = Some(self.spawn("agent", &arguments, &self.agent_env));
     }
 
     pub fn kill_agent(&mut self) {
@@ -241,21 +265,194 @@ impl Drop for World {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let launched = fs::read_dir(self.dir.path().join("agent/processes")).into_iter().flatten().flatten();
-        let recorded = launched.filter_map(|file| {
-            let record: serde_json::Value = serde_json::from_slice(&fs::read(file.path()).ok()?).ok()?;
-            u32::try_from(record.get("pid")?.as_u64()?).ok()
-        });
-        let all: Vec<u32> = self.servers.iter().copied().chain(recorded).collect();
-        for server in all {
-            let line = fs::read(format!("/proc/{server}/cmdline")).unwrap_or_default();
-            if String::from_utf8_lossy(&line).contains("echo_server") && test_kill_process(pid(server)).is_ok() {
-                let _ = kill_process(pid(server), Signal::KILL);
-            }
-        }
+        kill_servers(self.servers.iter().copied().chain(launched(&self.dir.path().join("agent"))));
         if std::thread::panicking() {
             eprintln!("{}", self.logs());
         }
+    }
+}
+
+/// Process ids that an agent has on record as running.
+fn launched(state: &Path) -> Vec<u32> {
+    let records = fs::read_dir(state.join("processes")).into_iter().flatten().flatten();
+    let pid = records.filter_map(|file| {
+        let record: serde_json::Value = serde_json::from_slice(&fs::read(file.path()).ok()?).ok()?;
+        u32::try_from(record.get("pid")?.as_u64()?).ok()
+    });
+    pid.collect()
+}
+
+fn kill_servers(all: impl IntoIterator<Item = u32>) {
+    for server in all {
+        let line = fs::read(format!("/proc/{server}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains("echo_server") && test_kill_process(pid(server)).is_ok() {
+            let _ = kill_process(pid(server), Signal::KILL);
+        }
+    }
+}
+
+/// A directory in which somebody types commands.
+pub struct Shell {
+    pub dir: TempDir,
+}
+
+/// What a command that ended has left.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Shell {
+    pub fn new() -> Self {
+        Self { dir: TempDir::with_prefix("playgate-test-").unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes a file and gives its name.
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        fs::write(self.path(name), content).unwrap();
+        self.path(name)
+    }
+
+    /// `playgate` with these arguments, split at spaces.
+    pub fn run(&self, arguments: &str) -> Ran {
+        self.run_with(arguments, |_| {})
+    }
+
+    /// The same, with a change to the command, such as a variable.
+    pub fn run_with(&self, arguments: &str, change: impl FnOnce(&mut Command)) -> Ran {
+        let mut command = self.command(arguments);
+        let (out, err) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap());
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
+        let code = wait(&mut child, arguments).code();
+        Ran { code, out: fs::read_to_string(out).unwrap(), err: fs::read_to_string(err).unwrap() }
+    }
+
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(PLAYGATE);
+        command.args(arguments.split_whitespace()).current_dir(self.dir.path()).stdin(Stdio::null());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PLAYGATE_")) {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// `playgate` with these arguments, in the background.
+    pub fn start(&self, name: &str, arguments: &str) -> Service {
+        self.start_command(name, self.command(arguments))
+    }
+
+    /// Any command in the background, its output in `<name>.log` of this directory.
+    pub fn start_command(&self, name: &str, mut command: Command) -> Service {
+        let log = self.path(&format!("{name}.log"));
+        let file = fs::File::create(&log).unwrap();
+        command.current_dir(self.dir.path()).stdin(Stdio::null());
+        let child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+        let states = vec![self.path(".playgate-dev/agent"), self.path("playgate-agent")];
+        Service { child, log, states }
+    }
+}
+
+impl Ran {
+    /// The one JSON document that it printed.
+    pub fn json(&self) -> serde_json::Value {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// It failed with this code, and what it says names all of these.
+    pub fn says(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        for part in parts {
+            assert!(self.err.contains(part), "no {part:?} in {self:?}");
+        }
+        assert!(!self.err.contains("panicked"), "{self:?}");
+    }
+}
+
+/// Something that runs until it is told to stop. Dropping it kills it, and the servers that it launched.
+pub struct Service {
+    child: Child,
+    log: PathBuf,
+    states: Vec<PathBuf>,
+}
+
+impl Service {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(pid(self.child.id()), signal).unwrap();
+    }
+
+    /// Its exit code; none when a signal ended it.
+    pub fn wait(&mut self) -> Option<i32> {
+        wait(&mut self.child, "the service").code()
+    }
+
+    /// Waits until the log holds this, and gives the rest of that line.
+    pub fn says(&mut self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            let line = log.split_once(part).and_then(|(_, rest)| rest.split_once('\n'));
+            if let Some((rest, _)) = line {
+                return rest.to_owned();
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "no {part:?}, {ended:?}:\n{log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        kill_servers(self.states.iter().flat_map(|state| launched(state)));
+        if std::thread::panicking() {
+            eprintln!("--- {}\n{}", self.log.display(), self.log());
+        }
+    }
+}
+
+fn wait(child: &mut Child, what: &str) -> std::process::ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() >= deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("{what} did not end within {PATIENCE:?}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// As [`until`], for what needs no runtime.
+pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
