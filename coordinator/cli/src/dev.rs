@@ -6,6 +6,7 @@ use playgate_agent::{AgentConfig, OnShutdown};
 use playgate_client::Operator;
 use playgate_coordinator::{Coordinator, CoordinatorConfig};
 use playgate_core::fleet::FleetConfig;
+use playgate_protocol::api::{ProcessInfo, ProcessStatus};
 use playgate_protocol::{FleetId, JoinRole, List, OutOfBounds};
 use tokio::sync::watch;
 
@@ -15,6 +16,8 @@ use crate::serve::told_to_stop;
 
 /// From SIGTERM to SIGKILL for the servers at the end.
 const STOP_GRACE: Duration = Duration::from_secs(3);
+/// Between two looks at whether the servers have ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Runs until Ctrl-C; then servers, agent and coordinator end in this order.
 pub async fn run(args: DevArgs) -> Result<(), Failure> {
@@ -61,7 +64,40 @@ async fn serve(args: &DevArgs, operator: &Operator, fleet: &FleetId, launches: b
     config.on_shutdown = OnShutdown::StopAll { grace: STOP_GRACE };
     println!("fleet {fleet}; in another shell in this directory: playgate session create {fleet}");
     println!("logs of the servers: {}", args.data.join("agent/logs").display());
-    playgate_agent::run(config, told_to_stop()).await.map_err(|error| Failure::setup(error.to_string()))
+    let stop = async {
+        told_to_stop().await;
+        wind_down(operator, fleet).await;
+    };
+    playgate_agent::run(config, stop).await.map_err(|error| Failure::setup(error.to_string()))
+}
+
+/// Asks every server to end, so that each can; the agent ends by force what has not in time.
+async fn wind_down(operator: &Operator, fleet: &FleetId) {
+    let operator = operator.within(STOP_GRACE);
+    if operator.set_processes_per_host(fleet.clone(), 0).await.is_err() {
+        return;
+    }
+    let deadline = tokio::time::Instant::now() + STOP_GRACE;
+    while tokio::time::Instant::now() < deadline {
+        let live = live_processes(&operator, fleet).await;
+        if live.is_empty() {
+            return;
+        }
+        for process in live.iter().filter(|process| process.status != ProcessStatus::Draining) {
+            let _ = operator.stop_process(process.id, STOP_GRACE).await; // asked again in the next round
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+async fn live_processes(operator: &Operator, fleet: &FleetId) -> Vec<ProcessInfo> {
+    let (mut live, mut after) = (Vec::new(), None);
+    while let Ok(page) = operator.list_processes(Some(fleet.clone()), after).await {
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        live.extend(page.into_iter().filter(|process| process.ended_ms.is_none()));
+    }
+    live
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

@@ -169,7 +169,9 @@ fn dev_takes_its_servers_with_it_and_goes_on_where_it_was() {
         let all = list(&shell, "session list");
         all.into_iter().find(|known| known["id"] == session["id"] && known["status"] == "Terminated")
     });
-    assert_eq!(text(&over["reason"]), "ProcessEnded");
+    assert_eq!(text(&over["reason"]), "Ended", "the game was asked, and ended it");
+    let crashed = list(&shell, "process list").into_iter().filter(|process| process["reason"] == "Crashed");
+    assert_eq!(crashed.count(), 0, "to be asked and to end is no crash");
     second.signal(Signal::INT);
     assert_eq!(second.wait(), Some(0));
 }

@@ -21,6 +21,7 @@ impl Core {
     #[must_use]
     pub fn load(start: Start, rows: Vec<Row>) -> Self {
         let mut core = Self::empty(start);
+        let found = if rows.is_empty() { "starts anew" } else { "goes on from what was stored" };
         let (mut processes, mut sessions, mut players, mut peers) = (vec![], vec![], vec![], vec![]);
         for row in rows {
             match row {
@@ -64,7 +65,7 @@ impl Core {
         // By ordinal, so that a request finds its player sessions in the order it named them.
         players.sort_unstable_by_key(|row| (row.game_session, row.ordinal));
         players.into_iter().for_each(|row| core.load_player(row));
-        core.event(EventKind::CoordinatorStarted, Subject::Coordinator, "goes on from what was stored");
+        core.event(EventKind::CoordinatorStarted, Subject::Coordinator, found);
         core
     }
 
