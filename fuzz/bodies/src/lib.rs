@@ -9,7 +9,7 @@
 //! | [`fleet`] | a fleet file | no panic; what is accepted passes its own check |
 //! | [`template`] | an argument template | no panic; no placeholder survives |
 //! | [`store`] | a database file | no panic; a refusal or rows |
-//! | [`core`] | a history of a coordinator | no panic, no slot oversold, a restart finds what was there |
+//! | [`core()`] | a history of a coordinator | no panic, no slot oversold, a restart finds what was there |
 
 mod core_history;
 mod datagrams;
