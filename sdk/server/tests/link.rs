@@ -113,6 +113,7 @@ async fn a_link_that_worked_is_dialled_again_without_a_long_wait_however_often_i
         let link = world.welcome(&applied).await;
         let mut wanted = world.wanted(version, None);
         wanted.terminate_by_ms = Some(support::NOW_MS + version);
+        link.acknowledge(&applied); // a link that answers is one that works
         link.want(wanted);
         game.event_that(|event| matches!(event, Event::Terminate { .. })).await;
         link.cut();

@@ -52,6 +52,13 @@ pub fn key(n: u8) -> Fingerprint {
     Fingerprint::from_bytes([n; 32])
 }
 
+/// Every server has a key of its own.
+pub fn key_of(process: ServerProcessId) -> Fingerprint {
+    let mut bytes = [0xee; 32];
+    bytes[..16].copy_from_slice(process.as_bytes());
+    Fingerprint::from_bytes(bytes)
+}
+
 impl World {
     pub fn new(fleet: FleetConfig) -> Self {
         let core = Core::load(Start { shard: 0, seed: [7; 32], now_ms: START_MS }, Vec::new());
@@ -246,7 +253,7 @@ impl World {
         let credential = Credential::Launch { process, secret: Secret32::from_bytes([5; 32]) };
         let held_version = self.servers[&process].wanted.as_ref().map_or(0, |wanted| wanted.version);
         let role = HelloRole::Server { name: "server".parse().unwrap(), advertise: None, held_version };
-        self.open(link, Fingerprint::from_bytes([process.as_bytes()[15]; 32]), credential, role);
+        self.open(link, key_of(process), credential, role);
         link
     }
 
@@ -413,6 +420,16 @@ impl World {
             }
             after = Some(page.last().expect("the process is remembered").id);
         }
+    }
+
+    /// Whether a process that beats can host.
+    pub fn has_ready(&mut self) -> bool {
+        let linked: Vec<_> =
+            self.servers.iter().filter(|(_, server)| server.link.is_some()).map(|(id, _)| *id).collect();
+        linked.into_iter().any(|process| {
+            self.beat(process, true);
+            self.process(process).status == ProcessStatus::Ready
+        })
     }
 
     pub fn events(&mut self, kind: EventKind) -> Vec<String> {
