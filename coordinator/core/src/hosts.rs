@@ -105,7 +105,12 @@ impl Core {
             );
         };
         if known.row.status == ProcessStatus::Ended {
-            return; // Already closed, as lost: the late report changes nothing.
+            // Already closed, as lost. If it runs after all, nobody wants it.
+            let runs = matches!(report, AgentReport::Launched { .. } | AgentReport::Adopted { .. });
+            if let (true, Some(link)) = (runs, self.hosts[&host].link) {
+                self.output(Output::Stop { link, process, grace_ms: 0, term_grace_ms: 0 });
+            }
+            return;
         }
         let subject = Subject::Process(process);
         match report {
@@ -167,8 +172,11 @@ impl Core {
             self.output(Output::Stop { link, process, grace_ms: 0, term_grace_ms: 0 });
         }
         for process in self.hosts[&host].live.clone() {
-            let row = &self.processes[&process].row;
+            let known = &self.processes[&process];
+            let row = &known.row;
             match (alive.contains(&process), row.status) {
+                // Its link shows that it runs: its launch crossed this inventory.
+                (false, _) if !row.launched && known.link.is_some() => {}
                 (true, ProcessStatus::Draining) => self.order_stop(process),
                 (true, _) => {}
                 (false, ProcessStatus::Draining) if !row.launched => {

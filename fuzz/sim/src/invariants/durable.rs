@@ -1,0 +1,325 @@
+//! What holds of the disk: nothing is said that is not on it, and nothing that was said is lost.
+
+use playgate_core::limits::{PLAYER_RETENTION_MS, PROCESS_RETENTION_MS, SESSION_RETENTION_MS};
+use playgate_core::rows::Identity;
+use playgate_core::{Output, Welcomed};
+use playgate_protocol::agent::AgentReport;
+use playgate_protocol::api::{Answer, GameSessionStatus, PlayerSessionStatus, ProcessStatus};
+use playgate_protocol::server::{PlayerOutcome, Report, ServerDown};
+use playgate_protocol::{HostId, ServerProcessId};
+
+use crate::disk::{Change, Image};
+use crate::net::Peer;
+use crate::world::World;
+
+type Checked = Result<(), String>;
+
+fn session_rank(status: GameSessionStatus) -> u8 {
+    match status {
+        GameSessionStatus::Placing | GameSessionStatus::Activating => 0,
+        GameSessionStatus::Active => 1,
+        GameSessionStatus::Terminating => 2,
+        GameSessionStatus::Terminated => 3,
+    }
+}
+
+fn player_rank(status: PlayerSessionStatus) -> u8 {
+    match status {
+        PlayerSessionStatus::Reserved => 0,
+        PlayerSessionStatus::Active => 1,
+        PlayerSessionStatus::Completed | PlayerSessionStatus::TimedOut => 2,
+    }
+}
+
+pub(super) fn acknowledged_facts_survive(world: &World) -> Checked {
+    let now = world.coordinator.clock.now_ms();
+    for (_, change) in &world.log.changes {
+        let (id, kept_until) = match change {
+            Change::Session(Some(row), None) => {
+                (row.id.to_string(), row.terminated_ms.map(|at| at + SESSION_RETENTION_MS))
+            }
+            Change::Player(Some(row), None) if !world.coordinator.mem.sessions.contains_key(&row.game_session) => {
+                continue;
+            }
+            Change::Player(Some(row), None) => (row.id.to_string(), row.ended_ms.map(|at| at + PLAYER_RETENTION_MS)),
+            Change::Process(Some(row), None) => (row.id.to_string(), row.ended_ms.map(|at| at + PROCESS_RETENTION_MS)),
+            _ => continue,
+        };
+        if kept_until.is_none_or(|until| until > now) {
+            return Err(format!("{id} was forgotten at {now}, kept until {kept_until:?}"));
+        }
+    }
+    if !world.log.recovered {
+        return Ok(());
+    }
+    let mem = &world.coordinator.mem;
+    let forgotten = |id: &[u8; 16]| world.ledger.forgotten.contains(id);
+    for made in world.ledger.created.values() {
+        if !mem.sessions.contains_key(&made.session) && !forgotten(made.session.as_bytes()) {
+            return Err(format!("{} was answered and is lost", made.session));
+        }
+    }
+    for (player, issued) in &world.ledger.issued {
+        if !mem.players.contains_key(player) && !forgotten(player.as_bytes()) && !forgotten(issued.session.as_bytes()) {
+            return Err(format!("{player} has a ticket and is lost"));
+        }
+    }
+    for (process, acked) in &world.ledger.acked {
+        if mem.processes.get(process).is_some_and(|row| row.applied_seq < *acked) {
+            return Err(format!("{process}: report {acked} was acknowledged and is lost"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn tickets_are_durable(world: &World) -> Checked {
+    for output in &world.log.released {
+        let Output::Tickets { orders, .. } = output else { continue };
+        for order in orders {
+            let told = &order.player_session;
+            let kept = world.coordinator.disk.players.get(&told.id);
+            let same = kept.is_some_and(|kept| {
+                let of = |row: &playgate_core::rows::PlayerSessionRow| {
+                    (row.game_session, row.ordinal, row.key_id, row.gate_epoch, row.created_ms, row.expires_at_ms)
+                };
+                of(kept) == of(told) && player_rank(kept.status) >= player_rank(told.status)
+            });
+            if !same {
+                return Err(format!("a ticket of {told:?} leaves; on the disk is {kept:?}"));
+            }
+            let session = world.coordinator.disk.sessions.get(&told.game_session);
+            if session.is_none_or(|session| session.ordinal_high <= told.ordinal || session.process.is_none()) {
+                return Err(format!("a ticket of {} leaves; on the disk is {session:?}", told.id));
+            }
+            let issued = world.ledger.issued.get(&told.id);
+            if issued.is_some_and(|issued| issued.process != order.process || issued.ordinal != told.ordinal) {
+                return Err(format!("the ticket of {} was {issued:?} and is now for {}", told.id, order.process));
+            }
+        }
+    }
+    for ticket in &world.log.tickets {
+        let issued = world.ledger.issued.get(&ticket.player_session);
+        if issued.is_some_and(|issued| issued.token != ticket.token.to_vec()) {
+            return Err(format!("the ticket of {} was made again with other bytes", ticket.player_session));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn replies_imply_durable(world: &World) -> Checked {
+    let disk = &world.coordinator.disk;
+    for output in &world.log.released {
+        let durable = match output {
+            Output::Answer { outcome: Ok(answer), .. } => answer_is_durable(world, answer),
+            Output::Welcome { role: Welcomed::Server { process, applied_seq, .. }, .. } => {
+                let bound = disk.peers.values().any(|peer| *peer == Identity::Server(*process));
+                bound && disk.processes.get(process).is_some_and(|row| row.applied_seq >= *applied_seq)
+            }
+            Output::Welcome { role: Welcomed::Agent { host, applied_seq }, .. } => {
+                let bound = disk.peers.values().any(|peer| *peer == Identity::Agent(*host));
+                bound && disk.hosts.get(host).is_some_and(|row| row.applied_seq >= *applied_seq)
+            }
+            Output::Server(_, ServerDown::Wanted(wanted)) => {
+                let keys = wanted.keys.iter().all(|key| disk.signing.contains_key(&key.key_id));
+                let session = wanted.session.as_ref().is_none_or(|wanted| {
+                    let row = disk.sessions.get(&wanted.id);
+                    row.is_some_and(|row| {
+                        row.attempt >= wanted.attempt && row.end_by_ms.is_some() >= wanted.end_by_ms.is_some()
+                    }) && wanted.revoked.iter().all(|revoked| {
+                        disk.players
+                            .get(&revoked.player_session)
+                            .is_some_and(|row| row.revoking || row.ended_ms.is_some())
+                    })
+                });
+                keys && session
+            }
+            _ => true,
+        };
+        if !durable {
+            return Err(format!("this leaves and is not durable: {}", crate::ledger::brief_output(output)));
+        }
+    }
+    Ok(())
+}
+
+fn answer_is_durable(world: &World, answer: &Answer) -> bool {
+    let disk = &world.coordinator.disk;
+    match answer {
+        Answer::GameSession(info) => match disk.sessions.get(&info.id) {
+            Some(row) => session_rank(row.status) >= session_rank(info.status) && row.attempt >= info.attempt,
+            None => world.ledger.forgotten.contains(info.id.as_bytes()),
+        },
+        Answer::PlayerSessions(infos) => infos.iter().all(|info| {
+            let row = disk.players.get(&info.id);
+            row.is_none_or(|row| {
+                player_rank(row.status) >= player_rank(info.status)
+                    && (row.revoking || row.ended_ms.is_some() || !info.revoking)
+            })
+        }),
+        Answer::Processes(infos) => infos.iter().all(|info| {
+            let row = disk.processes.get(&info.id);
+            row.is_none_or(|row| info.status != ProcessStatus::Ended || row.status == ProcessStatus::Ended)
+        }),
+        _ => true,
+    }
+}
+
+pub(super) fn reports_are_applied(world: &World) -> Checked {
+    for (server, seq, report) in &world.log.reports {
+        let before = world.ledger.reports.get(&(world.servers[*server].process, *seq));
+        if before.is_some_and(|before| before != report) {
+            return Err(format!("report {seq} of server {server} was {before:?} and is {report:?}"));
+        }
+    }
+    for (host, seq, report) in &world.log.agent_reports {
+        let before = world.ledger.agent_reports.get(&(*host, *seq));
+        if before.is_some_and(|before| before != report) {
+            return Err(format!("report {seq} of agent {host} was {before:?} and is {report:?}"));
+        }
+    }
+    for (cause, change) in world.log.changes.iter().filter(|_| world.log.repeated) {
+        let same = matches!(change, Change::Process(Some(before), Some(row)) if before == row);
+        if matches!(cause, crate::ledger::Cause::Server(_)) && !same && !matches!(change, Change::HighWater(..)) {
+            return Err(format!("reports that were applied before changed {change:?}"));
+        }
+    }
+    for (_, change) in &world.log.changes {
+        if let Change::Process(Some(before), Some(row)) = change
+            && before.applied_seq > row.applied_seq
+        {
+            return Err(format!("{}: applied reports went from {} to {}", row.id, before.applied_seq, row.applied_seq));
+        }
+    }
+    for output in &world.log.released {
+        match output {
+            Output::Server(link, ServerDown::ReportAck { through_seq }) => {
+                if let Peer::Server(server) = world.conns[link.0 as usize].peer {
+                    server_acknowledged(world, server, *through_seq)?;
+                }
+            }
+            Output::AgentAck { link, through_seq } => {
+                if let Peer::Agent(host) = world.conns[link.0 as usize].peer {
+                    agent_acknowledged(world, host, *through_seq)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn server_acknowledged(world: &World, server: usize, through: u64) -> Checked {
+    let process = world.servers[server].process;
+    let disk = &world.coordinator.disk;
+    let Some(row) = disk.processes.get(&process) else { return Ok(()) };
+    if row.applied_seq < through {
+        return Err(format!("report {through} of {process} is acknowledged, {} is durable", row.applied_seq));
+    }
+    if world.servers[server].is_byzantine {
+        return Ok(());
+    }
+    let from = world.ledger.acked.get(&process).copied().unwrap_or(0) + 1;
+    for seq in from..=through {
+        let Some(report) = world.ledger.reports.get(&(process, seq)) else {
+            return Err(format!("report {seq} of {process} is acknowledged and was never sent"));
+        };
+        if !report_has_effect(disk, process, report) {
+            return Err(format!("report {seq} of {process} is acknowledged without effect: {report:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn report_has_effect(disk: &Image, process: ServerProcessId, report: &Report) -> bool {
+    use PlayerSessionStatus::{Active, Completed, Reserved, TimedOut};
+    match report {
+        Report::Ready { .. } => disk.processes.get(&process).is_none_or(|row| {
+            row.ready_ms.is_some() || matches!(row.status, ProcessStatus::Draining | ProcessStatus::Ended)
+        }),
+        Report::Activated { session, attempt } => disk.sessions.get(session).is_none_or(|row| {
+            row.attempt > *attempt || !matches!(row.status, GameSessionStatus::Activating | GameSessionStatus::Placing)
+        }),
+        Report::SessionEnded { session, attempt } => disk
+            .sessions
+            .get(session)
+            .is_none_or(|row| row.attempt > *attempt || row.status == GameSessionStatus::Terminated),
+        Report::Player { player_session, outcome, .. } => {
+            let Some(row) = disk.players.get(player_session) else { return true };
+            match outcome {
+                PlayerOutcome::Active { generation, .. } => {
+                    let counted = row.generation >= *generation || row.ended_ms.is_some();
+                    matches!(row.status, Active | Completed) && counted
+                }
+                PlayerOutcome::Completed { .. } => row.status == Completed,
+                PlayerOutcome::Blocked => matches!(row.status, Completed | TimedOut) && row.status != Reserved,
+            }
+        }
+        Report::Ending => disk.processes.get(&process).is_none_or(|row| row.drain.is_some() || row.ended_ms.is_some()),
+    }
+}
+
+fn host_id(world: &World, host: usize) -> Option<HostId> {
+    world.ledger.host_ids.get(&host).copied()
+}
+
+fn agent_acknowledged(world: &World, host: usize, through: u64) -> Checked {
+    let disk = &world.coordinator.disk;
+    let Some(row) = host_id(world, host).and_then(|id| disk.hosts.get(&id)) else { return Ok(()) };
+    if row.applied_seq < through {
+        return Err(format!("report {through} of agent {host} is acknowledged, {} is durable", row.applied_seq));
+    }
+    let from = world.ledger.agent_acked.get(&host).copied().unwrap_or(0) + 1;
+    for seq in from..=through {
+        let Some(report) = world.ledger.agent_reports.get(&(host, seq)) else {
+            return Err(format!("report {seq} of agent {host} is acknowledged and was never sent"));
+        };
+        let done = match report {
+            AgentReport::Exited { process, .. } | AgentReport::LaunchFailed { process, .. } => {
+                disk.processes.get(process).is_none_or(|row| row.status == ProcessStatus::Ended)
+            }
+            AgentReport::Launched { process, .. } | AgentReport::Adopted { process, .. } => {
+                disk.processes.get(process).is_none_or(|row| row.launched || row.status == ProcessStatus::Ended)
+            }
+            AgentReport::StopStep { .. } => true,
+        };
+        if !done {
+            return Err(format!("report {seq} of agent {host} is acknowledged without effect: {report:?}"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn time_goes_on(world: &World) -> Checked {
+    for (_, change) in &world.log.changes {
+        match change {
+            Change::HighWater(before, after) if after < before => {
+                return Err(format!("the high-water mark went from {before} to {after}"));
+            }
+            Change::Player(None, Some(row)) if row.created_ms < world.ledger.issued_ms => {
+                return Err(format!(
+                    "{} is issued at {}, a ticket before was at {}",
+                    row.id, row.created_ms, world.ledger.issued_ms
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn orders_fit(world: &World) -> Checked {
+    let disk = &world.coordinator.disk;
+    for output in &world.log.released {
+        let fits = match output {
+            Output::Launch { process, .. } => disk.processes.contains_key(process),
+            Output::Stop { process, .. } => {
+                disk.processes.get(process).is_none_or(|row| row.drain.is_some() || row.ended_ms.is_some())
+            }
+            _ => true,
+        };
+        if !fits {
+            return Err(format!("ordered without a reason on the disk: {}", crate::ledger::brief_output(output)));
+        }
+    }
+    Ok(())
+}

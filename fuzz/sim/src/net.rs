@@ -1,0 +1,375 @@
+//! Links between the coordinator and its peers: two ordered streams that can stall in one direction, and break at any
+//! point, losing what was on its way. Each end learns of a break in its own time.
+
+use std::collections::VecDeque;
+
+use playgate_core::{Input, LinkId};
+use playgate_protocol::agent::{AgentDown, AgentUp};
+use playgate_protocol::api::{ApiDown, BackendUp, OperatorUp};
+use playgate_protocol::server::{ServerDown, ServerUp};
+use playgate_protocol::{Fingerprint, Greeting, Hello};
+
+use crate::clock::{MS, Micros, SECOND};
+use crate::event::Ev;
+use crate::ledger::Cause;
+use crate::trace::say;
+use crate::world::World;
+
+/// A link that hears nothing for this long is over.
+const IDLE: Micros = 10 * SECOND;
+
+/// At the other end of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// The agent of a host.
+    Agent(usize),
+    /// A game server.
+    Server(usize),
+    /// A backend.
+    Backend(usize),
+    /// Somebody who does not belong here.
+    Stranger,
+}
+
+/// Towards the coordinator.
+#[derive(Debug)]
+pub enum Up {
+    /// The first frame, and the key it came with.
+    Hello(Box<Hello>, Fingerprint),
+    /// From a game server.
+    Server(ServerUp),
+    /// From an agent.
+    Agent(AgentUp),
+    /// From a backend.
+    Backend(BackendUp),
+    /// From an operator.
+    Operator(OperatorUp),
+}
+
+/// From the coordinator.
+#[derive(Debug)]
+pub enum Down {
+    /// The first frame.
+    Greeting(Greeting),
+    /// To a game server.
+    Server(ServerDown),
+    /// To an agent.
+    Agent(AgentDown),
+    /// To a backend or operator.
+    Api(ApiDown),
+    /// The coordinator closed the link.
+    Close,
+}
+
+/// One link.
+#[derive(Debug)]
+pub struct Conn {
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// Which start of the coordinator is at this end.
+    pub epoch: u32,
+    up: VecDeque<Up>,
+    down: VecDeque<Down>,
+    up_at: Micros,
+    down_at: Micros,
+    stall_up: Micros,
+    stall_down: Micros,
+    /// Nothing arrives any more.
+    pub dead: bool,
+    /// The coordinator has seen the hello.
+    pub opened: bool,
+    /// The coordinator reads no more.
+    pub closing: bool,
+    told_closed: bool,
+    peer_gone: bool,
+}
+
+/// The directions in which a site is cut off, and until when.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cut {
+    /// Towards the coordinator.
+    pub up: Micros,
+    /// From the coordinator.
+    pub down: Micros,
+}
+
+impl World {
+    /// Where a peer is: hosts first, then backends.
+    pub(crate) fn site(&self, peer: Peer) -> usize {
+        match peer {
+            Peer::Agent(host) => host,
+            Peer::Server(server) => self.servers[server].host,
+            Peer::Backend(backend) => self.hosts.len() + backend,
+            Peer::Stranger => usize::MAX,
+        }
+    }
+
+    /// Where a server is cut off alone.
+    pub(crate) fn place_of_server(server: usize) -> usize {
+        1_000 + server
+    }
+
+    fn cut_of(&self, peer: Peer) -> Cut {
+        let cut = self.cuts.get(&self.site(peer)).copied().unwrap_or_default();
+        let Peer::Server(server) = peer else { return cut };
+        let alone = self.cuts.get(&Self::place_of_server(server)).copied().unwrap_or_default();
+        Cut { up: cut.up.max(alone.up), down: cut.down.max(alone.down) }
+    }
+
+    pub(crate) fn server_of(&self, conn: usize) -> Option<usize> {
+        match self.conns[conn].peer {
+            Peer::Server(server) => Some(server),
+            _ => None,
+        }
+    }
+
+    /// Dials the coordinator. Where nobody answers, the peer learns that the link is gone.
+    pub(crate) fn dial(&mut self, peer: Peer, key: Fingerprint, hello: Hello) -> usize {
+        let conn = self.conns.len();
+        let cut = self.cut_of(peer);
+        self.conns.push(Conn {
+            peer,
+            epoch: self.coordinator.epoch,
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+            up_at: 0,
+            down_at: 0,
+            stall_up: cut.up,
+            stall_down: cut.down,
+            dead: self.coordinator.core.is_none(),
+            opened: false,
+            closing: false,
+            told_closed: false,
+            peer_gone: false,
+        });
+        if self.coordinator.core.is_none() {
+            let refused_in = self.rng.between(5 * MS, 2 * SECOND);
+            self.after(refused_in, Ev::PeerLearns { conn });
+        } else {
+            if cut.up.max(cut.down) > self.now + IDLE {
+                self.after(IDLE, Ev::Break { conn });
+            }
+            self.send_up(conn, Up::Hello(Box::new(hello), key));
+        }
+        conn
+    }
+
+    pub(crate) fn send_up(&mut self, conn: usize, message: Up) {
+        let delay = self.link_delay();
+        let overtakes = !self.is_calm() && self.weather.overtake > 0 && self.rng.chance(self.weather.overtake);
+        let link = &mut self.conns[conn];
+        if link.dead || link.peer_gone {
+            return;
+        }
+        link.up_at = (self.now + delay).max(link.up_at).max(link.stall_up);
+        match message {
+            Up::Server(ServerUp::Beat(_)) if overtakes => link.up.push_front(message),
+            _ => link.up.push_back(message),
+        }
+        let at = link.up_at;
+        self.at(at, Ev::Pump { conn, up: true });
+    }
+
+    pub(crate) fn send_down(&mut self, conn: usize, message: Down) {
+        let delay = self.link_delay();
+        let link = &mut self.conns[conn];
+        if link.dead {
+            return;
+        }
+        link.down_at = (self.now + delay).max(link.down_at).max(link.stall_down);
+        link.down.push_back(message);
+        let at = link.down_at;
+        self.at(at, Ev::Pump { conn, up: false });
+    }
+
+    fn link_delay(&mut self) -> Micros {
+        let spread = if self.is_calm() { 5 * MS } else { self.weather.link_delay };
+        100 + self.rng.below(spread)
+    }
+
+    pub(crate) fn pump(&mut self, conn: usize, up: bool) {
+        let link = &mut self.conns[conn];
+        if link.dead {
+            return;
+        }
+        let stalled = if up { link.stall_up } else { link.stall_down };
+        if stalled > self.now {
+            return self.at(stalled, Ev::Pump { conn, up });
+        }
+        if up {
+            if let Some(message) = link.up.pop_front() {
+                self.coordinator_hears(conn, message);
+            }
+        } else if let Some(message) = link.down.pop_front()
+            && !link.peer_gone
+        {
+            self.peer_hears(conn, message);
+        }
+    }
+
+    fn coordinator_hears(&mut self, conn: usize, message: Up) {
+        let link = LinkId(conn as u64);
+        let peer = self.conns[conn].peer;
+        let state = &mut self.conns[conn];
+        if state.closing || self.coordinator.core.is_none() || state.epoch != self.coordinator.epoch {
+            return;
+        }
+        let (cause, input) = match message {
+            Up::Hello(hello, key) => {
+                state.opened = true;
+                self.coordinator.links.insert(link);
+                let launch_proven = self.launch_proven(&hello);
+                let from = self.address_of(peer);
+                (Cause::Hello, Input::Opened { link, peer: key, from, hello: *hello, launch_proven })
+            }
+            Up::Server(message) => (self.cause_of(peer), Input::Server(link, message)),
+            Up::Agent(message) => (self.cause_of(peer), Input::Agent(link, message)),
+            Up::Backend(message) => (Cause::Call, Input::Backend(link, message)),
+            Up::Operator(message) => (Cause::Call, Input::Operator(link, message)),
+        };
+        self.log.repeated = match (&input, cause) {
+            (Input::Server(_, ServerUp::Reports(batch)), Cause::Server(process)) => {
+                let applied = self.coordinator.mem.processes.get(&process).map_or(0, |row| row.applied_seq);
+                batch.first_seq > 0 && batch.first_seq.saturating_add(batch.reports.len() as u64) <= applied + 1
+            }
+            _ => false,
+        };
+        self.coordinator_input(input, cause);
+    }
+
+    fn cause_of(&self, peer: Peer) -> Cause {
+        match peer {
+            Peer::Server(server) => Cause::Server(self.servers[server].process),
+            Peer::Agent(host) => Cause::Agent(host),
+            Peer::Backend(_) | Peer::Stranger => Cause::Call,
+        }
+    }
+
+    fn launch_proven(&self, hello: &Hello) -> bool {
+        match &hello.credential {
+            playgate_protocol::Credential::Launch { process, secret } => {
+                self.keys.launch_credential(process) == *secret
+            }
+            _ => false,
+        }
+    }
+
+    fn peer_hears(&mut self, conn: usize, message: Down) {
+        let closed = matches!(message, Down::Close | Down::Greeting(Greeting::Refused(_)));
+        match self.conns[conn].peer {
+            Peer::Agent(host) => self.agent_hears(host, conn, message),
+            Peer::Server(server) => self.server_hears(server, conn, message),
+            Peer::Backend(backend) => self.backend_hears(backend, conn, message),
+            Peer::Stranger => {}
+        }
+        if closed {
+            self.conns[conn].peer_gone = true;
+            self.conns[conn].dead = true;
+        }
+    }
+
+    /// The link breaks: nothing arrives any more, and both ends learn of it in their own time.
+    pub(crate) fn break_conn(&mut self, conn: usize) {
+        if self.conns[conn].dead {
+            return;
+        }
+        say!(self, "link {conn} of {:?} breaks", self.conns[conn].peer);
+        self.conns[conn].dead = true;
+        let (quick, slow) = (50 * MS, IDLE);
+        for event in [Ev::PeerLearns { conn }, Ev::CoordinatorLearns { conn }] {
+            let most = if self.rng.chance(600) { quick } else { slow };
+            let delay = self.rng.below(most);
+            self.after(delay, event);
+        }
+    }
+
+    /// The peer closes; what it sent last may not arrive.
+    pub(crate) fn peer_closes(&mut self, conn: usize) {
+        let link = &mut self.conns[conn];
+        if std::mem::replace(&mut link.peer_gone, true) {
+            return;
+        }
+        let reachable = !link.dead && link.stall_up <= self.now;
+        link.dead = true;
+        let delay = if reachable { self.link_delay() } else { self.rng.below(IDLE) };
+        self.after(delay, Ev::CoordinatorLearns { conn });
+    }
+
+    /// The coordinator closes, behind what it sent before.
+    pub(crate) fn coordinator_closes(&mut self, conn: usize, say_so: bool) {
+        if say_so {
+            self.send_down(conn, Down::Close);
+        }
+        self.conns[conn].closing = true;
+        self.after(MS, Ev::CoordinatorLearns { conn });
+    }
+
+    pub(crate) fn peer_learns(&mut self, conn: usize) {
+        if std::mem::replace(&mut self.conns[conn].peer_gone, true) {
+            return;
+        }
+        self.conns[conn].dead = true;
+        match self.conns[conn].peer {
+            Peer::Agent(host) => self.agent_loses(host, conn),
+            Peer::Server(server) => self.server_loses(server, conn),
+            Peer::Backend(backend) => self.backend_loses(backend, conn),
+            Peer::Stranger => {}
+        }
+    }
+
+    pub(crate) fn coordinator_learns(&mut self, conn: usize) {
+        let epoch = self.coordinator.epoch;
+        let link = &mut self.conns[conn];
+        if link.epoch != epoch || self.coordinator.core.is_none() || !link.opened || link.told_closed {
+            return;
+        }
+        link.told_closed = true;
+        self.coordinator.links.remove(&LinkId(conn as u64));
+        self.coordinator_input(Input::Closed(LinkId(conn as u64)), Cause::Closed);
+    }
+
+    /// The coordinator is gone, and with it every link.
+    pub(crate) fn all_links_end(&mut self) {
+        let epoch = self.coordinator.epoch;
+        for conn in 0..self.conns.len() {
+            if self.conns[conn].epoch != epoch || self.conns[conn].dead {
+                continue;
+            }
+            self.conns[conn].dead = true;
+            let most = if self.rng.chance(500) { 200 * MS } else { IDLE };
+            let delay = self.rng.below(most);
+            self.after(delay, Ev::PeerLearns { conn });
+        }
+    }
+
+    /// Nothing passes in one direction until then.
+    pub(crate) fn stall(&mut self, conn: usize, up: bool, until: Micros) {
+        let link = &mut self.conns[conn];
+        let side = if up { &mut link.stall_up } else { &mut link.stall_down };
+        *side = until.max(*side);
+        if until > self.now + IDLE {
+            self.after(IDLE, Ev::Break { conn });
+        }
+    }
+
+    pub(crate) fn unstall(&mut self, conn: usize) {
+        // What waits is pumped when its stall would have ended; an earlier pump takes it along.
+        let link = &mut self.conns[conn];
+        let (was_up, was_down) = (link.stall_up > self.now, link.stall_down > self.now);
+        (link.stall_up, link.stall_down) = (0, 0);
+        for _ in 0..if was_up { link.up.len() } else { 0 } {
+            self.at(self.now, Ev::Pump { conn, up: true });
+        }
+        for _ in 0..if was_down { self.conns[conn].down.len() } else { 0 } {
+            self.at(self.now, Ev::Pump { conn, up: false });
+        }
+        let now = self.now;
+        let link = &mut self.conns[conn];
+        (link.up_at, link.down_at) = (link.up_at.min(now), link.down_at.min(now));
+    }
+
+    /// Links that stand.
+    pub(crate) fn live_conns(&self) -> Vec<usize> {
+        (0..self.conns.len()).filter(|conn| !self.conns[*conn].dead).collect()
+    }
+}
