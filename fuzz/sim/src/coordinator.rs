@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use playgate_core::{Core, Input, LinkId, Output, Start, Turn, Welcomed};
 use playgate_protocol::agent::AgentDown;
 use playgate_protocol::api::{Answer, ApiDown};
+use playgate_protocol::server::ServerDown;
 use playgate_protocol::{Fingerprint, Greeting, List, Secret32, ServerProcessId, Welcome, WelcomeRole};
 
 use crate::clock::{CoordinatorClock, MS, Micros, Monotonic, SECOND};
@@ -196,6 +197,12 @@ impl World {
         for output in outputs {
             if let Output::Welcome { link, role: Welcomed::Server { process, .. }, .. } = &output {
                 self.coordinator.linked.insert(*process, *link);
+            }
+            if let Output::Server(link, ServerDown::Wanted(_)) = &output {
+                self.log.wanted.push(*link);
+            }
+            if let Output::Stop { process, .. } = &output {
+                self.log.stops.push(*process);
             }
             if link_of(&output) == crate::audit::AUDITOR {
                 self.log.audit.push(output);

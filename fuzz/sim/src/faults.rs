@@ -294,6 +294,8 @@ impl World {
         let servers: Vec<usize> = (0..self.servers.len()).filter(|server| self.servers[*server].alive).collect();
         let alone = self.rng.pick(&servers).copied().filter(|_| self.rng.chance(400));
         site = alone.map_or(site, Self::place_of_server);
+        // Ten seconds until the link is given up, twelve until the server is: some are cut off for longer.
+        let until = if self.rng.chance(300) { until + 20 * SECOND } else { until };
         let (up, down) = match (kind, self.rng.chance(500)) {
             (Fault::Partition, _) => (true, true),
             (_, up) => (up, !up),

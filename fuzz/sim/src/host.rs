@@ -47,6 +47,11 @@ pub struct Host {
 }
 
 impl Host {
+    /// The link on which its agent is welcome.
+    pub(crate) fn link(&self) -> Option<usize> {
+        self.link
+    }
+
     pub(crate) fn new(clock: Monotonic, key: Fingerprint, join_secret: Secret32) -> Self {
         Self {
             agent: None,

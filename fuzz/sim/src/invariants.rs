@@ -68,7 +68,7 @@ pub const SAFETY: &[Invariant] = list! {
     "24" server::no_amplification: "No answer to a datagram is longer than the datagram.";
     "25" record::events_tell_all: "Every change of state has its event, in order, without gaps.";
     "D7" server::processes_are_claimed: "Every process was started once, has a record, a port of its own, and room on its host.";
-    "D10" durable::orders_fit: "Launch and stop are ordered only of what is to be launched and stopped.";
+    "D10" durable::orders_fit: "Launch and stop are ordered only of what is to be launched and stopped; a revocation, and the end of a lost server, are ordered at once.";
 };
 
 /// Once faults have stopped, within a bound.

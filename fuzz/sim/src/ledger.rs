@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use playgate_core::{Input, Output};
+use playgate_core::{Input, LinkId, Output};
 use playgate_protocol::agent::AgentReport;
 use playgate_protocol::api::{Answer, CreateGameSession, CreatePlayerSessions};
 use playgate_protocol::server::{Beat, Report, ServerDown, ServerUp};
@@ -73,6 +73,10 @@ pub struct StepLog {
     pub applied: Vec<usize>,
     /// A process was started on a host.
     pub spawned: Vec<ServerProcessId>,
+    /// Links for which a wanted state was decided.
+    pub wanted: Vec<LinkId>,
+    /// Processes whose stop was decided.
+    pub stops: Vec<ServerProcessId>,
     /// Reports arrived that had all been applied before.
     pub repeated: bool,
     /// The coordinator came back.
@@ -94,6 +98,8 @@ impl StepLog {
         self.spawned.clear();
         self.recovered = false;
         self.repeated = false;
+        self.wanted.clear();
+        self.stops.clear();
     }
 }
 

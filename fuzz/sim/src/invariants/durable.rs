@@ -308,7 +308,27 @@ pub(super) fn time_goes_on(world: &World) -> Checked {
 }
 
 pub(super) fn orders_fit(world: &World) -> Checked {
+    for (_, change) in &world.log.changes {
+        let Change::Player(Some(before), Some(row)) = change else { continue };
+        let session = world.coordinator.mem.sessions.get(&row.game_session);
+        let link = session.and_then(|session| world.coordinator.linked.get(&session.process?));
+        let link = link.filter(|link| world.coordinator.links.contains(link));
+        if !before.revoking && row.revoking && link.is_some_and(|link| !world.log.wanted.contains(link)) {
+            return Err(format!("{} is revoked and its server is not told", row.id));
+        }
+    }
     let disk = &world.coordinator.disk;
+    for (cause, change) in &world.log.changes {
+        let Change::Process(Some(before), Some(row)) = change else { continue };
+        let given_up = *cause == crate::ledger::Cause::Timer
+            && before.ended_ms.is_none()
+            && row.reason == Some(playgate_protocol::reason::ProcessEnd::Lost);
+        let host = (0..world.hosts.len()).find(|host| host_id(world, *host) == row.host);
+        let linked = host.is_some_and(|host| agent_is_linked(world, host));
+        if given_up && linked && !world.log.stops.contains(&row.id) {
+            return Err(format!("{} is given up and its agent is not told to stop it", row.id));
+        }
+    }
     for output in &world.log.released {
         let fits = match output {
             Output::Launch { process, .. } => disk.processes.contains_key(process),
@@ -322,4 +342,10 @@ pub(super) fn orders_fit(world: &World) -> Checked {
         }
     }
     Ok(())
+}
+
+/// The coordinator has welcomed the agent, and has not heard that its link is over.
+fn agent_is_linked(world: &World, host: usize) -> bool {
+    let conn = world.hosts[host].link();
+    conn.is_some_and(|conn| world.coordinator.links.contains(&playgate_core::LinkId(conn as u64)))
 }
