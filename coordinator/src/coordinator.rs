@@ -147,6 +147,7 @@ impl Coordinator {
             links: BTreeMap::new(),
             gathering: Turn::default(),
             in_flight: None,
+            timers_from: 0,
         };
         Ok(Self { driver, listener, shared, fingerprint, operator_key, address })
     }

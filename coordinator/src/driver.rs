@@ -34,7 +34,15 @@ pub(crate) struct Driver {
     pub(crate) links: BTreeMap<LinkId, mpsc::Sender<Output>>,
     pub(crate) gathering: Turn,
     pub(crate) in_flight: Option<Vec<Output>>,
+    pub(crate) timers_from: TimeMs,
 }
+
+/// The loop wakes at least this often, in milliseconds.
+const LOOK_MS: u64 = 1_000;
+/// A loop that wakes later than this after it was due stood still: stopped, suspended, or starved of its core.
+const STALL_MS: u64 = 500;
+/// For how long timers wait at most after a stall. What peers sent meanwhile lies in sockets and is read far sooner.
+const STALL_HOLD_MS_MAX: u64 = 2_000;
 
 /// What wakes the loop, in this order of priority.
 enum Happening {
@@ -51,12 +59,12 @@ impl Driver {
     /// restart.
     pub(crate) async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), StoreError> {
         let mut shutdown = std::pin::pin!(shutdown);
-        let mut look = interval(Duration::from_secs(1));
+        let mut look = interval(Duration::from_millis(LOOK_MS));
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = self.clock.now_ms();
-            let wake = self.core.poll_timeout().map(|at| Duration::from_millis(at.saturating_sub(now)));
-            let wake = Instant::now() + wake.unwrap_or(Duration::from_secs(60));
+            let due = self.core.poll_timeout().unwrap_or(TimeMs::MAX).max(self.timers_from).min(now + LOOK_MS);
+            let wake = Instant::now() + Duration::from_millis(due.saturating_sub(now));
             let happening = tokio::select! {
                 biased;
                 done = self.commits.recv() => {
@@ -69,6 +77,7 @@ impl Driver {
                 }
                 () = sleep_until(wake) => Happening::Timer,
             };
+            self.notice_stall(due.max(now));
             match happening {
                 Happening::Committed(done) => self.committed(done)?,
                 Happening::Shutdown | Happening::NoMorePeers => return self.finish().await,
@@ -77,8 +86,21 @@ impl Driver {
                 Happening::Look => self.look(),
             }
             let now = self.clock.now_ms();
-            self.core.handle_timeout(now, TIMERS_PER_TURN);
+            if now >= self.timers_from {
+                self.core.handle_timeout(now, TIMERS_PER_TURN);
+            }
             self.turn();
+        }
+    }
+
+    /// After a stall the silence of peers was the coordinator's own: their beats and answers wait to be read, and no
+    /// deadline may pass before they are.
+    fn notice_stall(&mut self, due: TimeMs) {
+        let now = self.clock.now_ms();
+        let late_ms = now.saturating_sub(due);
+        if late_ms > STALL_MS {
+            tracing::warn!(late_ms, "the coordinator stood still; timers wait until what peers sent meanwhile is read");
+            self.timers_from = now + late_ms.min(STALL_HOLD_MS_MAX);
         }
     }
 

@@ -185,6 +185,22 @@ async fn a_server_that_hangs_is_shown_and_ended_in_the_end() {
 }
 
 #[tokio::test]
+async fn a_coordinator_that_stood_still_blames_nobody() {
+    let timeouts = "processes_per_host = 2\nactivation_timeout = \"4s\"\nunhealthy_timeout = \"1s\"";
+    let (mut world, operator) = World::running(&fleet(timeouts), 2).await;
+    let session = operator.create_game_session(new_session(4)).await.unwrap();
+    let before: Vec<_> = world.processes(&operator).await.iter().map(|process| process.id).collect();
+    // Longer than the silence after which a server is unwell, and its timeout on top of that.
+    world.suspend_coordinator(Duration::from_secs(6)).await;
+    let tickets = reserve(&operator, session.id, &["ann"]).await;
+    join(&tickets[0]).await.unwrap();
+    player_is(&operator, tickets[0].player_session, PlayerSessionStatus::Active).await;
+    assert_eq!(events(&operator, EventKind::ProcessUnwell).await, [""; 0]);
+    let after: Vec<_> = world.processes(&operator).await.iter().map(|process| process.id).collect();
+    assert_eq!(after, before, "nothing was replaced");
+}
+
+#[tokio::test]
 async fn a_session_that_ignores_its_end_is_ended_by_force() {
     let timeouts = "processes_per_host = 1\nstop_grace = \"200ms\"\nterm_grace = \"5s\"";
     let (mut world, operator) = World::running(&fleet(timeouts), 1).await;

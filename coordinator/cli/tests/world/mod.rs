@@ -174,6 +174,13 @@ impl World {
         child.wait().unwrap();
     }
 
+    /// Stops the coordinator's process for a while, as a suspended machine or a debugger would.
+    pub async fn suspend_coordinator(&self, during: Duration) {
+        kill_process(pid(self.coordinator_pid()), Signal::STOP).unwrap();
+        tokio::time::sleep(during).await;
+        kill_process(pid(self.coordinator_pid()), Signal::CONT).unwrap();
+    }
+
     pub async fn start_agent(&mut self, operator: &Operator) {
         let key = self.dir.path().join("agent.joinkey");
         if !key.exists() {
