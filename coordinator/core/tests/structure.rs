@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("playgate-gate", &["playgate-token", "playgate-protocol"]),
     ("playgate-core", &["playgate-token", "playgate-protocol"]),
     ("playgate-agent-core", &["playgate-token", "playgate-protocol"]),
+    ("playgate-relay-core", &["playgate-protocol"]),
     ("playgate-link", &["playgate-protocol"]),
     ("playgate", &["playgate-token", "playgate-protocol", "playgate-link", "playgate-gate"]),
     ("playgate-client", &["playgate-token", "playgate-protocol", "playgate-link"]),
@@ -42,7 +43,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// Values: they cannot wait, read a clock, open a socket or touch a disk.
-const PURE: &[&str] = &["playgate-token", "playgate-protocol", "playgate-gate", "playgate-core", "playgate-agent-core"];
+const PURE: &[&str] = &[
+    "playgate-token",
+    "playgate-protocol",
+    "playgate-gate",
+    "playgate-core",
+    "playgate-agent-core",
+    "playgate-relay-core",
+];
 
 /// What makes a crate a shell.
 const SHELLS_ONLY: &[&str] = &[

@@ -44,7 +44,7 @@ use playgate_token::limits::MIN_TOKEN_LEN;
 
 use crate::limits::TOKEN_BYTES_MAX;
 
-mod datagram;
+pub(crate) mod datagram;
 mod joiner;
 mod reply;
 mod request;

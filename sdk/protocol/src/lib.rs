@@ -25,6 +25,7 @@ mod hello;
 mod ident;
 pub mod limits;
 pub mod reason;
+pub mod relay;
 pub mod server;
 mod text_forms;
 

@@ -94,7 +94,11 @@ impl<const MAX: usize> Datagram<MAX> {
         self.len = 0;
     }
 
-    pub(super) fn write(&mut self, fields: &[&[u8]]) {
+    /// Replaces what is in it by these fields, one after the other.
+    ///
+    /// # Panics
+    /// If they are longer than `MAX` together.
+    pub fn write(&mut self, fields: &[&[u8]]) {
         self.clear();
         fields.iter().for_each(|field| self.push(field));
     }
@@ -105,7 +109,7 @@ impl<const MAX: usize> Datagram<MAX> {
         self.len = end;
     }
 
-    pub(super) fn seal(&mut self, domain: &[u8], key: &[u8; 32]) {
+    pub(crate) fn seal(&mut self, domain: &[u8], key: &[u8; 32]) {
         let seal = sealing(domain, key, self.as_slice()).sign();
         self.push(seal.as_ref());
     }
@@ -161,9 +165,9 @@ pub(super) fn open<'d>(
 }
 
 /// HMAC-SHA256 over domain and bytes.
-pub(super) struct Sealing(hmac::Tag);
+pub(crate) struct Sealing(hmac::Tag);
 
-pub(super) fn sealing(domain: &[u8], key: &[u8; 32], bytes: &[u8]) -> Sealing {
+pub(crate) fn sealing(domain: &[u8], key: &[u8; 32], bytes: &[u8]) -> Sealing {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
     context.update(domain);
     context.update(bytes);
@@ -175,7 +179,7 @@ impl Sealing {
         self.0
     }
 
-    pub(super) fn matches(&self, seal: &[u8; SEAL_BYTES]) -> bool {
+    pub(crate) fn matches(&self, seal: &[u8; SEAL_BYTES]) -> bool {
         // No branch depends on where the two differ.
         let difference = self.0.as_ref().iter().zip(seal).fold(0, |found, (ours, theirs)| found | (ours ^ theirs));
         std::hint::black_box(difference) == 0

@@ -1,0 +1,110 @@
+//! How a flow is opened: HELLO and OPEN, judged in the order of cost.
+
+use std::net::SocketAddr;
+
+use playgate_protocol::relay::{Accept, ConnectionId, Hello, Open, PassClaims, PassRefused, Refuse, RefuseCode};
+
+use crate::bucket::Rate;
+use crate::core::{Core, Now, Output, Verdict};
+use crate::flow::Flow;
+use crate::limits::{HELLO_BURST, HELLOS_PER_SECOND, OPEN_BURST, OPENS_PER_SECOND};
+use crate::{DropReason, Secrets};
+
+const HELLOS: Rate = Rate { per_second: HELLOS_PER_SECOND, burst: HELLO_BURST };
+const OPENS: Rate = Rate { per_second: OPENS_PER_SECOND, burst: OPEN_BURST };
+
+impl Core {
+    pub(crate) fn handshake(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) -> Result<Verdict, DropReason> {
+        if let Some(hello) = Hello::read(datagram) {
+            if !self.hello_bucket.take(now.clock, HELLOS, 1) {
+                return Err(DropReason::HelloRate);
+            }
+            self.cookies.make(now.clock, from, hello.nonce).write(&mut self.reply);
+            self.counters.cookies += 1;
+            return Ok(Verdict::Reply);
+        }
+        let open = Open::read(datagram).ok_or(DropReason::Malformed)?;
+        self.cookies.check(now.clock, from, &open)?;
+        // From here on the address is proven, and its prefix pays.
+        if !self.prefixes.take(now.clock, from) || !self.open_bucket.take(now.clock, OPENS, 1) {
+            return Err(DropReason::OpenRate);
+        }
+        let secrets = self.secrets.clone().ok_or(DropReason::PassSecret)?;
+        let claims = secrets.open(&open.pass).map_err(|refused| match refused {
+            PassRefused::UnknownSecret => DropReason::PassSecret,
+            PassRefused::Seal | PassRefused::Claims => DropReason::PassSeal,
+        })?;
+        if !open.verify(&claims.flow_key) {
+            return Err(DropReason::OpenProof);
+        }
+        // From here on the sender is the player, and gets an answer.
+        self.judge(now, from, &open, &claims, &secrets)
+    }
+
+    fn judge(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        open: &Open<'_>,
+        claims: &PassClaims,
+        secrets: &Secrets,
+    ) -> Result<Verdict, DropReason> {
+        let before = self.table.of_player(&claims.player_session).and_then(|slot| self.table.get(slot));
+        let opened = before.map(|flow| (flow.connection, flow.opened_us));
+        match opened {
+            // Somebody repeats an old one, or the network does.
+            Some((_, opened_us)) if open.relay_time_us < opened_us => return Err(DropReason::OpenStale),
+            // The same once more: the ACCEPT was lost.
+            Some((connection, opened_us)) if open.relay_time_us == opened_us => {
+                self.accept(open, claims, secrets, connection);
+                return Ok(Verdict::Reply);
+            }
+            _ => {}
+        }
+        if let Some(code) = self.refusal(now, claims) {
+            Refuse { nonce: open.nonce, relay_time_us: open.relay_time_us, code }
+                .seal(&claims.flow_key, &mut self.reply);
+            self.counters.refused += 1;
+            return Ok(Verdict::Reply);
+        }
+        let connection = self.table.next_connection(&claims.player_session).expect("the table is not full");
+        let keys = claims.flow_key.traffic_keys(&open.nonce, open.relay_time_us, connection);
+        let flow = Flow::new(now.clock, from, claims, keys, connection, open.relay_time_us);
+        self.counters.opened += 1;
+        self.counters.reopened += u64::from(self.table.insert(flow));
+        self.accept(open, claims, secrets, connection);
+        let (player_session, process) = (claims.player_session, claims.process);
+        self.outputs.push_back(Output::PlayerAt { player_session, process, address: from });
+        Ok(Verdict::Open { slot: connection.slot(), server: claims.server })
+    }
+
+    fn refusal(&self, now: Now, claims: &PassClaims) -> Option<RefuseCode> {
+        if self.revoked.contains(&claims.player_session) {
+            Some(RefuseCode::Revoked)
+        } else if now.ms >= claims.use_by_ms {
+            Some(RefuseCode::Expired)
+        } else if !self.config.admits(claims.server) {
+            Some(RefuseCode::Destination)
+        } else if self.is_draining && self.table.of_player(&claims.player_session).is_none() {
+            Some(RefuseCode::Draining)
+        } else if self.table.next_connection(&claims.player_session).is_none() {
+            Some(RefuseCode::Full)
+        } else {
+            None
+        }
+    }
+
+    fn accept(&mut self, open: &Open<'_>, claims: &PassClaims, secrets: &Secrets, connection: ConnectionId) {
+        // Whoever is in may come back until the end.
+        let claims = PassClaims { use_by_ms: claims.valid_until_ms, ..claims.clone() };
+        let opening = [open.nonce.as_slice(), &open.relay_time_us.to_le_bytes(), &connection.0];
+        let accept = Accept {
+            nonce: open.nonce,
+            relay_time_us: open.relay_time_us,
+            connection,
+            reset_token: self.resets.token(connection),
+            fresh_pass: secrets.current.reseal(&claims, &opening),
+        };
+        accept.seal(&claims.flow_key, &mut self.reply);
+    }
+}

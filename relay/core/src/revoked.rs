@@ -1,0 +1,59 @@
+//! Player sessions that may not pass any more, until their passes have expired.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use playgate_protocol::{PlayerSessionId, TimeMs};
+
+use crate::limits::REVOKED_MAX;
+
+/// Bounded: beyond the bound those that expire first are forgotten.
+#[derive(Default)]
+pub(crate) struct Revoked {
+    until: BTreeMap<PlayerSessionId, TimeMs>,
+    by_time: BTreeSet<(TimeMs, PlayerSessionId)>,
+}
+
+impl Revoked {
+    pub(crate) fn insert(&mut self, player_session: PlayerSessionId, until_ms: TimeMs) {
+        if let Some(before) = self.until.insert(player_session, until_ms) {
+            self.by_time.remove(&(before, player_session));
+        }
+        self.by_time.insert((until_ms, player_session));
+        if self.until.len() > REVOKED_MAX {
+            self.forget_first();
+        }
+    }
+
+    pub(crate) fn contains(&self, player_session: &PlayerSessionId) -> bool {
+        self.until.contains_key(player_session)
+    }
+
+    pub(crate) fn forget_expired(&mut self, now_ms: TimeMs) {
+        while self.by_time.first().is_some_and(|(until, _)| *until <= now_ms) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((_, player_session)) = self.by_time.pop_first() {
+            self.until.remove(&player_session);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_to_expire_is_forgotten_first_and_none_is_kept_too_long() {
+        let id = |n: usize| PlayerSessionId::from_bytes(u128::to_be_bytes(n as u128));
+        let mut revoked = Revoked::default();
+        (0..=REVOKED_MAX).for_each(|n| revoked.insert(id(n), 1_000 + n as u64));
+        assert!(!revoked.contains(&id(0)) && revoked.contains(&id(1)));
+        revoked.insert(id(1), 5_000_000);
+        revoked.forget_expired(1_010);
+        assert!(revoked.contains(&id(1)) && !revoked.contains(&id(10)) && revoked.contains(&id(11)));
+        assert_eq!(revoked.until.len(), revoked.by_time.len());
+    }
+}
