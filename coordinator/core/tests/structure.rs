@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("playgate-core", &["playgate-token", "playgate-protocol"]),
     ("playgate-agent-core", &["playgate-token", "playgate-protocol"]),
     ("playgate-relay-core", &["playgate-protocol"]),
+    ("playgate-relay", &["playgate-protocol", "playgate-relay-core", "playgate-link"]),
     ("playgate-link", &["playgate-protocol"]),
     ("playgate", &["playgate-token", "playgate-protocol", "playgate-link", "playgate-gate"]),
     ("playgate-client", &["playgate-token", "playgate-protocol", "playgate-link"]),

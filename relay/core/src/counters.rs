@@ -124,6 +124,28 @@ impl Counters {
         self.drops[reason as usize] += 1;
     }
 
+    /// Adds what another core did.
+    pub fn add(&mut self, other: &Self) {
+        let Self { up_datagrams, up_bytes, down_datagrams, down_bytes, cookies, opened, .. } = self;
+        let Self { reopened, refused, moved, pings, resets, drops, .. } = other;
+        for (ours, theirs) in [
+            (up_datagrams, other.up_datagrams),
+            (up_bytes, other.up_bytes),
+            (down_datagrams, other.down_datagrams),
+            (down_bytes, other.down_bytes),
+            (cookies, other.cookies),
+            (opened, other.opened),
+        ] {
+            *ours += theirs;
+        }
+        self.reopened += reopened;
+        self.refused += refused;
+        self.moved += moved;
+        self.pings += pings;
+        self.resets += resets;
+        self.drops.iter_mut().zip(drops).for_each(|(ours, theirs)| *ours += theirs);
+    }
+
     /// Datagrams dropped for this reason.
     #[must_use]
     pub const fn drops(&self, reason: DropReason) -> u64 {

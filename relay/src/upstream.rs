@@ -1,0 +1,75 @@
+//! The sockets towards servers: one for each flow, so that a server sees each player at an address of his own.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use playgate_relay_core::Slot;
+use rustix::event::epoll;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Socket buffers, in bytes: half a second of a busy player.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// By slot.
+pub(crate) struct Upstreams {
+    send_from: Vec<IpAddr>,
+    sockets: Vec<Option<Upstream>>,
+}
+
+struct Upstream {
+    socket: UdpSocket,
+    server: SocketAddr,
+}
+
+impl Upstreams {
+    pub(crate) fn new(send_from: Vec<IpAddr>) -> Self {
+        Self { send_from, sockets: Vec::new() }
+    }
+
+    /// A socket for the flow in this slot. One that goes to the same server already is kept: it is the same player's,
+    /// who has opened his flow again.
+    pub(crate) fn open(&mut self, slot: Slot, server: SocketAddr, poll: &OwnedFd) -> io::Result<()> {
+        let index = slot as usize;
+        if self.sockets.len() <= index {
+            self.sockets.resize_with(index + 1, || None);
+        }
+        if self.sockets[index].as_ref().is_some_and(|upstream| upstream.server == server) {
+            return Ok(());
+        }
+        self.sockets[index] = None;
+        let socket = self.connect(server)?;
+        epoll::add(poll, &socket, epoll::EventData::new_u64(u64::from(slot)), epoll::EventFlags::IN)?;
+        self.sockets[index] = Some(Upstream { socket, server });
+        Ok(())
+    }
+
+    pub(crate) fn close(&mut self, slot: Slot) {
+        if let Some(place) = self.sockets.get_mut(slot as usize) {
+            *place = None;
+        }
+    }
+
+    /// Slots that were ever used.
+    pub(crate) fn slots(&self) -> Slot {
+        Slot::try_from(self.sockets.len()).expect("slots have 24 bits")
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> Option<BorrowedFd<'_>> {
+        self.sockets.get(slot as usize)?.as_ref().map(|upstream| upstream.socket.as_fd())
+    }
+
+    fn connect(&self, server: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = Socket::new(Domain::for_address(server), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        let anywhere = match server {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let from = self.send_from.iter().copied().find(|ip| ip.is_ipv4() == server.is_ipv4()).unwrap_or(anywhere);
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+        socket.connect(&server.into())?;
+        // A kernel that grants less still works.
+        let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
+        Ok(socket.into())
+    }
+}

@@ -1,0 +1,265 @@
+//! A relay on real sockets: players with a `PlayerFlow`, servers that know nothing of it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use playgate_protocol::relay::{
+    FlowEvent, FlowKey, FlowState, HEADER_BYTES, PassClaims, PlayerFlow, RefuseCode, RelayAccess, RelaySecret,
+};
+use playgate_protocol::{PlayerSessionId, ServerProcessId};
+use playgate_relay::{DropReason, Relay, RelayConfig, Report, Secrets};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const VALID_UNTIL_MS: u64 = u64::MAX / 2;
+
+fn secret() -> RelaySecret {
+    RelaySecret::new(1, [1; 32])
+}
+
+fn id(player: u8) -> PlayerSessionId {
+    PlayerSessionId::from_parts(0, 1_750_000_000_000, [player; 9])
+}
+
+fn config(listen: &str) -> RelayConfig {
+    let mut config = RelayConfig::new(listen.parse().unwrap());
+    config.destinations = vec!["127.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
+    config.reset_key = [2; 32];
+    config
+}
+
+fn start(config: RelayConfig) -> (Relay, Receiver<Report>) {
+    let (told, reports) = channel();
+    let relay = Relay::start(config, move |report| {
+        let _ = told.send(report); // a test that has seen enough does not listen any more
+    })
+    .unwrap();
+    relay.set_secrets(Secrets { current: secret(), before: None });
+    (relay, reports)
+}
+
+/// Answers each datagram with the port it came from, and what it said. Ends with its socket's silence.
+fn server(at: &str) -> SocketAddr {
+    let socket = UdpSocket::bind(at).unwrap();
+    let address = socket.local_addr().unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    thread::spawn(move || {
+        let mut buffer = [0; 2_048];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            let answer = [from.port().to_string().as_bytes(), b" ", &buffer[..len]].concat();
+            let _ = socket.send_to(&answer, from);
+        }
+    });
+    address
+}
+
+struct Player {
+    socket: UdpSocket,
+    flow: PlayerFlow,
+    started: Instant,
+}
+
+impl Player {
+    fn new(number: u8, relay: SocketAddr, server: SocketAddr) -> Self {
+        let claims = PassClaims {
+            player_session: id(number),
+            process: ServerProcessId::from_bytes([0x50; 16]),
+            server,
+            use_by_ms: VALID_UNTIL_MS,
+            valid_until_ms: VALID_UNTIL_MS,
+            packets_per_second: 10_000,
+            bytes_per_second: 10_000_000,
+            flow_key: FlowKey::from_bytes([number; 32]),
+        };
+        let access = RelayAccess {
+            address: relay,
+            pass: secret().seal(&claims, [number; 16]),
+            flow_key: claims.flow_key.clone(),
+        };
+        let flow = PlayerFlow::new(access, [number; 32], Duration::from_secs(5), Duration::ZERO);
+        Self { socket: Self::socket(relay), flow, started: Instant::now() }
+    }
+
+    fn socket(relay: SocketAddr) -> UdpSocket {
+        UdpSocket::bind(if relay.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }).unwrap()
+    }
+
+    /// Moves datagrams until something is there that `wanted` takes.
+    fn until<T>(&mut self, mut wanted: impl FnMut(FlowState, Option<&[u8]>) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        let mut buffer = [0; 2_048];
+        loop {
+            while let Some(datagram) = self.flow.poll_transmit() {
+                self.socket.send_to(datagram.as_slice(), self.flow.relay()).unwrap();
+            }
+            if let Some(found) = wanted(self.flow.state(), None) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "{:?} and nothing more", self.flow.state());
+            let wait = self.flow.poll_timeout().unwrap_or(PATIENCE).saturating_sub(self.started.elapsed());
+            let wait = wait.clamp(Duration::from_millis(1), Duration::from_millis(100));
+            self.socket.set_read_timeout(Some(wait)).unwrap();
+            if let Ok((len, from)) = self.socket.recv_from(&mut buffer)
+                && let FlowEvent::Payload(payload) = self.flow.handle(self.started.elapsed(), from, &buffer[..len])
+                && let Some(found) = wanted(self.flow.state(), Some(payload))
+            {
+                return found;
+            }
+            self.flow.handle_timeout(self.started.elapsed());
+        }
+    }
+
+    fn open(&mut self) -> FlowState {
+        self.until(|state, _| (!matches!(state, FlowState::Knocking | FlowState::Opening)).then_some(state))
+    }
+
+    fn send(&mut self, payload: &[u8]) -> Vec<u8> {
+        let mut datagram = vec![0; HEADER_BYTES + payload.len()];
+        self.flow.wrap(payload, &mut datagram).unwrap();
+        self.socket.send_to(&datagram, self.flow.relay()).unwrap();
+        datagram
+    }
+
+    /// Says something until it is answered; datagrams may be lost on loopback, too.
+    fn say(&mut self, payload: &[u8]) -> String {
+        self.send(payload);
+        self.until(|_, answer| answer.map(|answer| String::from_utf8(answer.to_vec()).unwrap()))
+    }
+}
+
+#[test]
+fn players_play_through_a_relay_with_servers_that_know_nothing_of_it() {
+    let (relay, reports) = start(config("127.0.0.1:0"));
+    let servers = [server("127.0.0.1:0"), server("127.0.0.1:0")];
+    let mut ports = BTreeMap::new();
+    let mut players: Vec<_> =
+        (0..8_u8).map(|n| Player::new(n, relay.local_addr(), servers[usize::from(n % 2)])).collect();
+    for (n, player) in (0_u8..).zip(&mut players) {
+        assert_eq!(player.open(), FlowState::Open);
+        let answer = player.say(b"hello");
+        ports.insert(n, answer.split_once(' ').unwrap().0.to_owned());
+        let Report::PlayerAt { player_session, address, .. } = reports.recv_timeout(PATIENCE).unwrap() else {
+            panic!("a player has come")
+        };
+        assert_eq!(player_session, id(n));
+        assert_eq!(address, player.socket.local_addr().unwrap(), "the true address");
+    }
+    let told_apart: std::collections::BTreeSet<_> = ports.values().collect();
+    assert_eq!(told_apart.len(), 8, "each player has a port of his own");
+    // And keeps it, also when he opens his flow again from another socket.
+    for (n, player) in (0_u8..).zip(&mut players) {
+        assert_eq!(player.say(&[b'x'; 1_400]).split_once(' ').unwrap().0, ports[&n]);
+        let mut again = Player::new(n, relay.local_addr(), servers[usize::from(n % 2)]);
+        assert_eq!(again.open(), FlowState::Open);
+        assert_eq!(again.say(b"back").split_once(' ').unwrap().0, ports[&n]);
+    }
+}
+
+#[test]
+fn both_families_and_a_mix_of_them() {
+    let (relay, _reports) = start(config("[::]:0"));
+    let port = relay.local_addr().port();
+    let mut n = 0;
+    for relay in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+        for server in [server("127.0.0.1:0"), server("[::1]:0")] {
+            n += 1;
+            let mut player = Player::new(n, relay.parse().unwrap(), server);
+            assert_eq!(player.open(), FlowState::Open, "{relay} {server}");
+            assert!(player.say(b"hello").ends_with(" hello"));
+        }
+    }
+}
+
+#[test]
+fn a_player_who_moves_plays_on() {
+    let (relay, reports) = start(config("127.0.0.1:0"));
+    let mut player = Player::new(1, relay.local_addr(), server("127.0.0.1:0"));
+    player.open();
+    let port = player.say(b"here").split_once(' ').unwrap().0.to_owned();
+    player.socket = Player::socket(relay.local_addr());
+    // The first answers go to where he was; a challenge comes to where he is.
+    let deadline = Instant::now() + PATIENCE;
+    let answer = loop {
+        assert!(Instant::now() < deadline);
+        player.send(b"there, with some length");
+        let until = Instant::now() + Duration::from_millis(300);
+        let answer = player.until(|_, answer| match answer {
+            Some(answer) => Some(Some(String::from_utf8(answer.to_vec()).unwrap())),
+            None => (Instant::now() > until).then_some(None),
+        });
+        if let Some(answer) = answer {
+            break answer;
+        }
+        player.flow.handle_timeout(player.started.elapsed());
+    };
+    assert_eq!(answer, format!("{port} there, with some length"));
+    let moved = reports.try_iter().filter(|report| matches!(report, Report::PlayerAt { .. })).last();
+    let Some(Report::PlayerAt { address, .. }) = moved else { panic!("he was seen") };
+    assert_eq!(address, player.socket.local_addr().unwrap());
+}
+
+#[test]
+fn after_a_restart_players_are_back_at_once_and_nothing_old_passes() {
+    let first = config("127.0.0.1:0");
+    let (relay, _reports) = start(first.clone());
+    let at = relay.local_addr();
+    let mut player = Player::new(1, at, server("127.0.0.1:0"));
+    player.open();
+    player.say(b"before");
+    let old = player.send(b"captured by somebody else");
+    drop(relay);
+    let (relay, _reports) = start(RelayConfig { listen: at, ..first });
+    player.send(b"is anybody there? this is long enough");
+    player.until(|state, _| (state == FlowState::Knocking).then_some(()));
+    assert_eq!(player.open(), FlowState::Open);
+    assert!(player.say(b"after").ends_with(" after"));
+    player.socket.send_to(&old, at).unwrap();
+    assert!(player.say(b"last").ends_with(" last"), "no answer to the old one comes first");
+    assert_eq!(relay.views().len(), 1);
+}
+
+#[test]
+fn several_cores_serve_and_each_player_meets_his_own() {
+    let mut config = config("127.0.0.1:0");
+    config.cores = 4;
+    let (relay, _reports) = start(config);
+    let server = server("127.0.0.1:0");
+    let mut players: Vec<_> = (0..24).map(|n| Player::new(n, relay.local_addr(), server)).collect();
+    for player in &mut players {
+        assert_eq!(player.open(), FlowState::Open);
+    }
+    for player in &mut players {
+        assert!(player.say(b"hello").ends_with(" hello"));
+        player.socket = Player::socket(relay.local_addr());
+        player.send(b"from another port, and the same core");
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while relay.totals().up_datagrams < 48 {
+        assert!(Instant::now() < deadline, "{:?}", relay.totals());
+        thread::sleep(Duration::from_millis(20));
+    }
+    let views = relay.views();
+    assert!(views.iter().filter(|view| view.flows > 0).count() > 1, "more than one core has flows");
+    assert_eq!(relay.totals().drops(DropReason::WrongCore), 0);
+}
+
+#[test]
+fn revoked_players_and_forbidden_servers() {
+    let (relay, reports) = start(config("127.0.0.1:0"));
+    let here = server("127.0.0.1:0");
+    let mut player = Player::new(1, relay.local_addr(), here);
+    player.open();
+    relay.revoke(id(1), VALID_UNTIL_MS);
+    let over = player.until(|state, _| (state != FlowState::Open).then_some(state));
+    assert_eq!(over, FlowState::Refused(RefuseCode::Revoked));
+    let ended = reports.iter().any(|report| matches!(report, Report::FlowEnded { .. }));
+    assert!(ended);
+    let mut again = Player::new(1, relay.local_addr(), here);
+    assert_eq!(again.open(), FlowState::Refused(RefuseCode::Revoked));
+    let mut other = Player::new(2, relay.local_addr(), "192.0.2.1:7777".parse().unwrap());
+    assert_eq!(other.open(), FlowState::Refused(RefuseCode::Destination));
+}
