@@ -148,9 +148,9 @@ impl Worker {
             }
             for event in &events[..ready] {
                 match event.data.u64() {
-                    PLAYERS => self.from_players(),
+                    PLAYERS => self.serve_players(),
                     COMMANDS => {}
-                    slot => self.from_server(Slot::try_from(slot).expect("slots have 24 bits")),
+                    slot => self.serve_server(Slot::try_from(slot).expect("slots have 24 bits")),
                 }
             }
             let now = self.clock.now();
@@ -178,7 +178,7 @@ impl Worker {
         false
     }
 
-    fn from_players(&mut self) {
+    fn serve_players(&mut self) {
         for _ in 0..BATCHES_PER_TURN {
             let Ok(count) = self.buffers.from_players.receive(self.players.as_fd()) else { return };
             let now = self.clock.now();
@@ -261,7 +261,7 @@ impl Worker {
         reply_list.clear();
     }
 
-    fn from_server(&mut self, slot: Slot) {
+    fn serve_server(&mut self, slot: Slot) {
         let Some(socket) = self.upstreams.get(slot) else { return };
         let Buffers { from_servers, run, sender, lost, .. } = &mut self.buffers;
         // An error is one that the network reports for something sent before; reading it has cleared it.
