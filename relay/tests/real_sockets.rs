@@ -4,58 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use playgate_protocol::relay::{
-    FlowEvent, FlowKey, FlowState, HEADER_BYTES, PassClaims, PlayerFlow, RefuseCode, RelayAccess, RelaySecret,
-};
-use playgate_protocol::{PlayerSessionId, ServerProcessId};
-use playgate_relay::{DropReason, Relay, RelayConfig, Report, Secrets};
+use playgate_protocol::relay::{FlowEvent, FlowState, HEADER_BYTES, PlayerFlow, RefuseCode};
+use playgate_relay::{DropReason, RelayConfig, Report};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-const VALID_UNTIL_MS: u64 = u64::MAX / 2;
+mod support;
 
-fn secret() -> RelaySecret {
-    RelaySecret::new(1, [1; 32])
-}
-
-fn id(player: u8) -> PlayerSessionId {
-    PlayerSessionId::from_parts(0, 1_750_000_000_000, [player; 9])
-}
-
-fn config(listen: &str) -> RelayConfig {
-    let mut config = RelayConfig::new(listen.parse().unwrap());
-    config.destinations = vec!["127.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
-    config.reset_key = [2; 32];
-    config
-}
-
-fn start(config: RelayConfig) -> (Relay, Receiver<Report>) {
-    let (told, reports) = channel();
-    let relay = Relay::start(config, move |report| {
-        let _ = told.send(report); // a test that has seen enough does not listen any more
-    })
-    .unwrap();
-    relay.set_secrets(Secrets { current: secret(), before: None });
-    (relay, reports)
-}
-
-/// Answers each datagram with the port it came from, and what it said. Ends with its socket's silence.
-fn server(at: &str) -> SocketAddr {
-    let socket = UdpSocket::bind(at).unwrap();
-    let address = socket.local_addr().unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    thread::spawn(move || {
-        let mut buffer = [0; 2_048];
-        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
-            let answer = [from.port().to_string().as_bytes(), b" ", &buffer[..len]].concat();
-            let _ = socket.send_to(&answer, from);
-        }
-    });
-    address
-}
+use support::*;
 
 struct Player {
     socket: UdpSocket,
@@ -65,21 +22,7 @@ struct Player {
 
 impl Player {
     fn new(number: u8, relay: SocketAddr, server: SocketAddr) -> Self {
-        let claims = PassClaims {
-            player_session: id(number),
-            process: ServerProcessId::from_bytes([0x50; 16]),
-            server,
-            use_by_ms: VALID_UNTIL_MS,
-            valid_until_ms: VALID_UNTIL_MS,
-            packets_per_second: 10_000,
-            bytes_per_second: 10_000_000,
-            flow_key: FlowKey::from_bytes([number; 32]),
-        };
-        let access = RelayAccess {
-            address: relay,
-            pass: secret().seal(&claims, [number; 16]),
-            flow_key: claims.flow_key.clone(),
-        };
+        let access = access(number, relay, server);
         let flow = PlayerFlow::new(access, [number; 32], Duration::from_secs(5), Duration::ZERO);
         Self { socket: Self::socket(relay), flow, started: Instant::now() }
     }

@@ -60,6 +60,7 @@ pub mod limits;
 mod operator;
 pub mod player;
 mod random;
+pub mod relay;
 mod requests;
 
 pub use backend::{Backend, Until};

@@ -251,7 +251,7 @@ impl Attempt {
 }
 
 /// Errors that tell of ICMP messages, which anybody can send, or of one address only.
-fn is_about_the_path(error: &io::Error) -> bool {
+pub(crate) fn is_about_the_path(error: &io::Error) -> bool {
     use io::ErrorKind::{
         AddrNotAvailable, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
         NetworkUnreachable, WouldBlock,
