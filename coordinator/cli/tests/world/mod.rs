@@ -478,24 +478,26 @@ pub async fn join(ticket: &Ticket) -> Result<Player, player::JoinError> {
 impl Player {
     /// Says something until the server answers, and gives the answer.
     pub async fn say(&self, what: &str) -> String {
-        let mut buffer = [0; 2_048];
         until("an echo", || async {
             self.socket.send_to(what.as_bytes(), self.server).await.ok()?;
-            let received =
-                tokio::time::timeout(Duration::from_millis(200), self.socket.recv_from(&mut buffer_of())).await;
-            received.ok()?.ok()?;
-            Some(())
+            let heard = tokio::time::timeout(Duration::from_millis(200), self.heard()).await.ok()?;
+            // The answer to an earlier question may come late.
+            Some(heard).filter(|heard| heard.ends_with(what))
         })
-        .await;
-        // The last answer may be one of several; ask once more for its text.
-        self.socket.send_to(what.as_bytes(), self.server).await.unwrap();
-        let (len, _) = tokio::time::timeout(PATIENCE, self.socket.recv_from(&mut buffer)).await.unwrap().unwrap();
-        String::from_utf8(buffer[..len].to_vec()).unwrap()
+        .await
     }
-}
 
-fn buffer_of() -> [u8; 2_048] {
-    [0; 2_048]
+    /// The next thing the server says. Anybody on this machine can send to the socket, and late packets of others do,
+    /// whose port it was before.
+    pub async fn heard(&self) -> String {
+        let mut buffer = [0; 2_048];
+        loop {
+            let (len, from) = self.socket.recv_from(&mut buffer).await.unwrap();
+            if from == self.server {
+                return String::from_utf8(buffer[..len].to_vec()).unwrap();
+            }
+        }
+    }
 }
 
 pub fn new_session(players: u16) -> NewGameSession {
