@@ -333,6 +333,7 @@ impl World {
                 Output::Launch { process, name, fleet, .. } => {
                     let credential = self.keys.launch_credential(&process);
                     let order = fleet.launch_order(process, name, credential);
+                    self.conns[conn].launch = Some(Box::new(order.clone()));
                     self.send_down(conn, Down::Agent(AgentDown::Launch(order)));
                 }
                 Output::Stop { process, grace_ms, term_grace_ms, .. } => {
@@ -341,7 +342,10 @@ impl World {
                 Output::AgentAck { through_seq, .. } => {
                     self.send_down(conn, Down::Agent(AgentDown::ReportAck { through_seq }));
                 }
-                Output::AgentClock { now_ms, .. } => self.send_down(conn, Down::Agent(AgentDown::Clock { now_ms })),
+                Output::AgentClock { now_ms, .. } => {
+                    self.repeat_launch(conn);
+                    self.send_down(conn, Down::Agent(AgentDown::Clock { now_ms }));
+                }
                 Output::Answer { request, outcome, .. } => {
                     self.send_down(conn, Down::Api(ApiDown { request, outcome }));
                 }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use playgate_core::{Input, LinkId};
-use playgate_protocol::agent::{AgentDown, AgentUp};
+use playgate_protocol::agent::{AgentDown, AgentUp, LaunchOrder};
 use playgate_protocol::api::{ApiDown, BackendUp, OperatorUp};
 use playgate_protocol::server::{ServerDown, ServerUp};
 use playgate_protocol::{Fingerprint, Greeting, Hello};
@@ -80,6 +80,8 @@ pub struct Conn {
     pub opened: bool,
     /// The coordinator reads no more.
     pub closing: bool,
+    /// The last order to launch that left on it.
+    pub launch: Option<Box<LaunchOrder>>,
     told_closed: bool,
     peer_gone: bool,
 }
@@ -139,6 +141,7 @@ impl World {
             dead: self.coordinator.core.is_none(),
             opened: false,
             closing: false,
+            launch: None,
             told_closed: false,
             peer_gone: false,
         });
@@ -180,6 +183,15 @@ impl World {
         link.down.push_back(message);
         let at = link.down_at;
         self.at(at, Ev::Pump { conn, up: false });
+    }
+
+    /// An order may come twice, as long as the coordinator does not know that its process has ended.
+    pub(crate) fn repeat_launch(&mut self, conn: usize) {
+        let Some(order) = self.conns[conn].launch.clone() else { return };
+        let row = self.coordinator.mem.processes.get(&order.process);
+        if row.is_some_and(|row| row.ended_ms.is_none()) && !self.is_calm() && self.rng.chance(self.weather.repeat) {
+            self.send_down(conn, Down::Agent(AgentDown::Launch(*order)));
+        }
     }
 
     fn link_delay(&mut self) -> Micros {
