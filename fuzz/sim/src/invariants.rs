@@ -12,6 +12,7 @@ mod coordinator;
 mod durable;
 mod liveness;
 mod record;
+mod reports;
 mod server;
 
 use crate::world::World;
@@ -60,7 +61,7 @@ pub const SAFETY: &[Invariant] = list! {
     "D5" server::revoked_stay_out: "Nobody gets in once the server has answered his revocation; a replay without proof never.";
     "15" durable::tickets_are_durable: "No ticket is signed for a reservation that is not durable.";
     "16" durable::replies_imply_durable: "What an output says is durable when it leaves.";
-    "D6" durable::reports_are_applied: "Every report is applied exactly once and in order, and is durable when it is acknowledged.";
+    "D6" reports::reports_are_applied: "Every report is applied exactly once and in order, and is durable when it is acknowledged.";
     "17" record::ids_are_new: "Ids and ordinals are never used twice, also across crashes.";
     "18" durable::time_goes_on: "Durable time never goes back.";
     "21" record::ended_sessions_hold_nothing: "The slots of an ended session are free.";

@@ -26,6 +26,7 @@ mod audit;
 mod backend;
 mod byzantine;
 mod coordinator;
+mod ends;
 mod event;
 mod faults;
 mod game;
@@ -35,8 +36,10 @@ mod ledger;
 mod mint;
 mod net;
 mod player;
+mod release;
 mod server;
 mod udp;
+mod weather;
 mod world;
 
 pub use world::{Canary, Done, Outcome, Plan, World};

@@ -12,11 +12,10 @@ use playgate_protocol::{Fingerprint, Greeting, Hello};
 use crate::clock::{MS, Micros, SECOND};
 use crate::event::Ev;
 use crate::ledger::Cause;
-use crate::trace::say;
 use crate::world::World;
 
 /// A link that hears nothing for this long is over.
-const IDLE: Micros = 10 * SECOND;
+pub(crate) const IDLE: Micros = 10 * SECOND;
 
 /// At the other end of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +67,12 @@ pub struct Conn {
     pub peer: Peer,
     /// Which start of the coordinator is at this end.
     pub epoch: u32,
-    up: VecDeque<Up>,
-    down: VecDeque<Down>,
-    up_at: Micros,
-    down_at: Micros,
-    stall_up: Micros,
-    stall_down: Micros,
+    pub(crate) up: VecDeque<Up>,
+    pub(crate) down: VecDeque<Down>,
+    pub(crate) up_at: Micros,
+    pub(crate) down_at: Micros,
+    pub(crate) stall_up: Micros,
+    pub(crate) stall_down: Micros,
     /// Nothing arrives any more.
     pub dead: bool,
     /// The coordinator has seen the hello.
@@ -82,8 +81,8 @@ pub struct Conn {
     pub closing: bool,
     /// The last order to launch that left on it.
     pub launch: Option<Box<LaunchOrder>>,
-    told_closed: bool,
-    peer_gone: bool,
+    pub(crate) told_closed: bool,
+    pub(crate) peer_gone: bool,
 }
 
 /// The directions in which a site is cut off, and until when.
@@ -194,7 +193,7 @@ impl World {
         }
     }
 
-    fn link_delay(&mut self) -> Micros {
+    pub(crate) fn link_delay(&mut self) -> Micros {
         let spread = if self.is_calm() { 5 * MS } else { self.weather.link_delay };
         100 + self.rng.below(spread)
     }
@@ -278,106 +277,6 @@ impl World {
             self.conns[conn].peer_gone = true;
             self.conns[conn].dead = true;
         }
-    }
-
-    /// The link breaks: nothing arrives any more, and both ends learn of it in their own time.
-    pub(crate) fn break_conn(&mut self, conn: usize) {
-        if self.conns[conn].dead {
-            return;
-        }
-        say!(self, "link {conn} of {:?} breaks", self.conns[conn].peer);
-        self.conns[conn].dead = true;
-        let (quick, slow) = (50 * MS, IDLE);
-        for event in [Ev::PeerLearns { conn }, Ev::CoordinatorLearns { conn }] {
-            let most = if self.rng.chance(600) { quick } else { slow };
-            let delay = self.rng.below(most);
-            self.after(delay, event);
-        }
-    }
-
-    /// The peer closes; what it sent last may not arrive.
-    pub(crate) fn peer_closes(&mut self, conn: usize) {
-        let link = &mut self.conns[conn];
-        if std::mem::replace(&mut link.peer_gone, true) {
-            return;
-        }
-        let reachable = !link.dead && link.stall_up <= self.now;
-        link.dead = true;
-        let delay = if reachable { self.link_delay() } else { self.rng.below(IDLE) };
-        self.after(delay, Ev::CoordinatorLearns { conn });
-    }
-
-    /// The coordinator closes, behind what it sent before.
-    pub(crate) fn coordinator_closes(&mut self, conn: usize, say_so: bool) {
-        if say_so {
-            self.send_down(conn, Down::Close);
-        }
-        self.conns[conn].closing = true;
-        self.after(MS, Ev::CoordinatorLearns { conn });
-    }
-
-    pub(crate) fn peer_learns(&mut self, conn: usize) {
-        if std::mem::replace(&mut self.conns[conn].peer_gone, true) {
-            return;
-        }
-        self.conns[conn].dead = true;
-        match self.conns[conn].peer {
-            Peer::Agent(host) => self.agent_loses(host, conn),
-            Peer::Server(server) => self.server_loses(server, conn),
-            Peer::Backend(backend) => self.backend_loses(backend, conn),
-            Peer::Stranger => {}
-        }
-    }
-
-    pub(crate) fn coordinator_learns(&mut self, conn: usize) {
-        let epoch = self.coordinator.epoch;
-        let link = &mut self.conns[conn];
-        if link.epoch != epoch || self.coordinator.core.is_none() || !link.opened || link.told_closed {
-            return;
-        }
-        link.told_closed = true;
-        self.coordinator.links.remove(&LinkId(conn as u64));
-        self.coordinator_input(Input::Closed(LinkId(conn as u64)), Cause::Closed);
-    }
-
-    /// The coordinator is gone, and with it every link.
-    pub(crate) fn all_links_end(&mut self) {
-        let epoch = self.coordinator.epoch;
-        for conn in 0..self.conns.len() {
-            if self.conns[conn].epoch != epoch || self.conns[conn].dead {
-                continue;
-            }
-            self.conns[conn].dead = true;
-            let most = if self.rng.chance(500) { 200 * MS } else { IDLE };
-            let delay = self.rng.below(most);
-            self.after(delay, Ev::PeerLearns { conn });
-        }
-    }
-
-    /// Nothing passes in one direction until then.
-    pub(crate) fn stall(&mut self, conn: usize, up: bool, until: Micros) {
-        let link = &mut self.conns[conn];
-        let side = if up { &mut link.stall_up } else { &mut link.stall_down };
-        *side = until.max(*side);
-        if until > self.now + IDLE {
-            self.after(IDLE, Ev::Break { conn });
-        }
-    }
-
-    pub(crate) fn unstall(&mut self, conn: usize) {
-        // What waits is pumped when its stall would have ended; an earlier pump takes it along.
-        let link = &mut self.conns[conn];
-        let (was_up, was_down) = (link.stall_up > self.now, link.stall_down > self.now);
-        (link.stall_up, link.stall_down) = (0, 0);
-        for _ in 0..if was_up { link.up.len() } else { 0 } {
-            self.at(self.now, Ev::Pump { conn, up: true });
-        }
-        for _ in 0..if was_down { self.conns[conn].down.len() } else { 0 } {
-            self.at(self.now, Ev::Pump { conn, up: false });
-        }
-        let now = self.now;
-        let link = &mut self.conns[conn];
-        (link.up_at, link.down_at) = (link.up_at.min(now), link.down_at.min(now));
     }
 
     /// Links that stand.

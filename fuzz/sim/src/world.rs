@@ -7,7 +7,6 @@ use crate::clock::{MS, Micros, SECOND};
 use crate::coordinator::Coordinator;
 use crate::coverage::Coverage;
 use crate::event::Ev;
-use crate::faults::Weather;
 use crate::host::Host;
 use crate::invariants::{self, Violation};
 use crate::ledger::{Ledger, StepLog};
@@ -17,6 +16,7 @@ use crate::player::Player;
 use crate::rng::Rng;
 use crate::server::Server;
 use crate::udp::Captured;
+use crate::weather::Weather;
 
 /// Deliberately wrong rules, to see that the simulator finds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
