@@ -10,7 +10,6 @@ use serde::Serialize;
 use crate::core::{Core, Refused, RowKey, refused};
 use crate::fleet::FleetConfig;
 use crate::io::{LinkId, Output};
-use crate::limits::WAIT_MS_MAX;
 use crate::rows::{Identity, JoinKeyRow};
 use crate::waiters::Awaited;
 
@@ -50,13 +49,13 @@ impl Core {
     fn backend_call(&mut self, link: LinkId, request: u64, call: BackendCall) {
         let outcome = match call {
             BackendCall::CreateGameSession(create) => match self.create_game_session(&create) {
-                Ok(session) => return self.wait(link, request, Awaited::Created(session), WAIT_MS_MAX),
+                Ok(session) => return self.wait(link, request, Awaited::Created(session), None),
                 Err(error) => Err(error),
             },
             BackendCall::DescribeGameSession { session } => self.describe_session(session).map(Answer::GameSession),
             BackendCall::AwaitGameSession { session, terminated, timeout_ms } => {
                 let awaited = if terminated { Awaited::Terminated(session) } else { Awaited::Settled(session) };
-                return self.wait(link, request, awaited, timeout_ms.into());
+                return self.wait(link, request, awaited, Some(timeout_ms.into()));
             }
             BackendCall::ListGameSessions { fleet, after } => Ok(self.list_sessions(fleet.as_ref(), after)),
             BackendCall::TerminateGameSession { session, grace_ms } => {
@@ -76,7 +75,7 @@ impl Core {
             }
             BackendCall::ListPlayerSessions { session, after } => self.list_players(session, after),
             BackendCall::RevokePlayerSession { player_session, timeout_ms } => match self.revoke(player_session) {
-                Ok(()) => return self.wait(link, request, Awaited::Revoked(player_session), timeout_ms.into()),
+                Ok(()) => return self.wait(link, request, Awaited::Revoked(player_session), Some(timeout_ms.into())),
                 Err(error) => Err(error),
             },
         };

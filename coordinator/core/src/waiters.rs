@@ -90,8 +90,10 @@ fn strike<K: Ord>(map: &mut BTreeMap<K, Vec<u64>>, key: K, id: u64) {
 }
 
 impl Core {
-    /// Answers the call at once if what it awaits has come about, otherwise later.
-    pub(crate) fn wait(&mut self, link: LinkId, request: u64, awaited: Awaited, timeout_ms: u64) {
+    /// Answers the call at once if what it awaits has come about, otherwise later. Without a timeout it waits for as
+    /// long as that takes: what is created always settles, by its placement and activation timeouts, and an answer
+    /// before would show a session that nobody can join as if it were made.
+    pub(crate) fn wait(&mut self, link: LinkId, request: u64, awaited: Awaited, timeout_ms: Option<u64>) {
         if let Some(outcome) = self.come_about(awaited) {
             return self.output(Output::Answer { link, request, outcome });
         }
@@ -101,7 +103,9 @@ impl Core {
             return self.output(Output::Answer { link, request, outcome });
         }
         let id = self.waiters.add(Waiter { link, request, awaited });
-        self.timers.set(Timer::Waiter(id), self.now + timeout_ms.min(WAIT_MS_MAX));
+        if let Some(timeout_ms) = timeout_ms {
+            self.timers.set(Timer::Waiter(id), self.now + timeout_ms.min(WAIT_MS_MAX));
+        }
     }
 
     /// The outcome, if there is one yet.

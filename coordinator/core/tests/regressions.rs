@@ -350,3 +350,21 @@ fn withdrawn_key() {
     let keys = world.servers[&process].wanted.clone().unwrap().keys;
     assert_eq!(keys.len(), 1, "{keys:?}");
 }
+
+#[test]
+fn a_create_that_is_placed_at_the_last_moment_is_answered_when_it_is_active() {
+    let mut world = World::new(fleet());
+    let create = CreateGameSession { placement_timeout_ms: 600_000, ..world.create("one", 4) };
+    let request = world.call(OperatorCall::Backend(BackendCall::CreateGameSession(create)));
+    world.pass(595_000);
+    world.agent_connects(true);
+    world.start_servers();
+    let process = world.hosting().unwrap();
+    world.pass(10_000);
+    assert_eq!(world.answer(request), None, "it is being activated");
+    let session = world.servers[&process].wanted.clone().unwrap().session.unwrap().id;
+    world.report(process, Report::Activated { session, attempt: 1 });
+    assert!(
+        matches!(world.answer(request), Some(Ok(Answer::GameSession(info))) if info.status == GameSessionStatus::Active)
+    );
+}
