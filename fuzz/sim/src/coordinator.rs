@@ -11,7 +11,8 @@ use crate::clock::{CoordinatorClock, MS, Micros, Monotonic, SECOND};
 use crate::disk::Image;
 use crate::event::Ev;
 use crate::ledger::Cause;
-use crate::release::link_of;
+use crate::net::Peer;
+use crate::release::{is_clock, link_of};
 use crate::rng::Rng;
 use crate::trace::say;
 use crate::world::{Canary, World};
@@ -38,14 +39,19 @@ pub struct Coordinator {
     pub disk: Image,
     gathering: Turn,
     in_flight: Option<Turn>,
+    /// The turn goes on: more inputs are taken before its rows and outputs are.
+    turn_goes_on: bool,
     commit_seq: u64,
     pub(crate) links: BTreeSet<LinkId>,
     /// The link on which each server was welcomed, as decided.
     pub(crate) linked: BTreeMap<ServerProcessId, LinkId>,
+    /// The link on which the agent of each host was welcomed, as decided.
+    pub(crate) agents: BTreeMap<usize, LinkId>,
     timer_at: Micros,
     pub(crate) paused_until: Micros,
     pub(crate) low_until: Micros,
     pub(crate) slow_until: Micros,
+    pub(crate) full_until: Micros,
     pub(crate) next_sync_fails: bool,
     pub(crate) starts: u32,
 }
@@ -63,13 +69,16 @@ impl Coordinator {
             disk: Image::default(),
             gathering: Turn::default(),
             in_flight: None,
+            turn_goes_on: false,
             commit_seq: 0,
             links: BTreeSet::new(),
             linked: BTreeMap::new(),
+            agents: BTreeMap::new(),
             timer_at: 0,
             paused_until: 0,
             low_until: 0,
             slow_until: 0,
+            full_until: 0,
             next_sync_fails: false,
             starts: 0,
         }
@@ -77,7 +86,7 @@ impl Coordinator {
 
     pub(crate) fn heal(&mut self, now: Micros) {
         self.paused_until = self.paused_until.min(now);
-        (self.low_until, self.slow_until, self.next_sync_fails) = (0, 0, false);
+        (self.low_until, self.slow_until, self.full_until, self.next_sync_fails) = (0, 0, 0, false);
     }
 
     /// Outputs that wait for the disk.
@@ -164,6 +173,15 @@ impl World {
         say!(self, "coordinator <- {}", crate::ledger::brief(&input));
         let now = self.coordinator_ms();
         self.core().handle(now, input);
+        if self.weather.gather > 0 && !self.is_calm() && self.rng.chance(self.weather.gather) {
+            // What was waiting for the loop is taken in one turn.
+            if !std::mem::replace(&mut self.coordinator.turn_goes_on, true) {
+                let epoch = self.coordinator.epoch;
+                let delay = 1 + self.rng.below(2 * MS);
+                self.after(delay, Ev::CoordinatorTimer { epoch });
+            }
+            return;
+        }
         self.collect(cause);
         self.timers_fire();
     }
@@ -182,7 +200,11 @@ impl World {
     }
 
     pub(crate) fn collect(&mut self, cause: Cause) {
+        let goes_on = std::mem::take(&mut self.coordinator.turn_goes_on);
+        let cause = if goes_on { Cause::Several } else { cause };
         let Turn { rows, outputs } = self.core().take_turn();
+        // They acknowledge nothing, and a slow disk must not look like a lost coordinator.
+        let (clocks, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().partition(is_clock);
         for row in rows {
             self.coordinator.gathering.rows.push(row.clone());
             if let Some(change) = self.coordinator.mem.apply(row) {
@@ -193,8 +215,16 @@ impl World {
             }
         }
         for output in outputs {
-            if let Output::Welcome { link, role: Welcomed::Server { process, .. }, .. } = &output {
-                self.coordinator.linked.insert(*process, *link);
+            match &output {
+                Output::Welcome { link, role: Welcomed::Server { process, .. }, .. } => {
+                    self.coordinator.linked.insert(*process, *link);
+                }
+                Output::Welcome { link, role: Welcomed::Agent { .. }, .. } => {
+                    if let Peer::Agent(host) = self.conns[link.0 as usize].peer {
+                        self.coordinator.agents.insert(host, *link);
+                    }
+                }
+                _ => {}
             }
             if let Output::Server(link, ServerDown::Wanted(_)) = &output {
                 self.log.wanted.push(*link);
@@ -208,6 +238,7 @@ impl World {
                 self.coordinator.gathering.outputs.push(output);
             }
         }
+        self.release(clocks);
     }
 
     fn submit(&mut self) {
@@ -233,7 +264,8 @@ impl World {
         if epoch != self.coordinator.epoch || seq != self.coordinator.commit_seq {
             return;
         }
-        if std::mem::take(&mut self.coordinator.next_sync_fails) {
+        let full = self.coordinator.full_until > self.now;
+        if std::mem::take(&mut self.coordinator.next_sync_fails) || full {
             say!(self, "the sync fails: the coordinator ends");
             return self.coordinator_crashes();
         }
@@ -264,12 +296,13 @@ impl World {
         } else {
             say!(self, "coordinator crashes");
         }
-        self.coordinator.gathering = Turn::default();
+        (self.coordinator.gathering, self.coordinator.turn_goes_on) = (Turn::default(), false);
         self.coordinator.mem = self.coordinator.disk.clone();
         self.all_links_end();
         self.coordinator.epoch += 1;
         self.coordinator.links.clear();
         self.coordinator.linked.clear();
+        self.coordinator.agents.clear();
         self.coordinator.paused_until = 0;
         let down = if self.is_calm() { 100 * MS } else { self.rng.between(20 * MS, self.weather.downtime) };
         self.after(down, Ev::CoordinatorStart);

@@ -36,6 +36,8 @@ named! {
         SyncFails = "sync fails",
         /// A second and more for each sync.
         SlowDisk = "slow disk",
+        /// No sync succeeds for a while: the coordinator starts again and again.
+        DiskFull = "disk full",
         /// New facts are refused.
         DiskLow = "disk nearly full",
         /// SIGSTOP.
@@ -48,6 +50,8 @@ named! {
         WallBack = "wall clock back",
         /// A further signing key comes into the key file, and the coordinator restarts.
         KeyRotation = "key rotation",
+        /// The oldest signing key is taken out of the key file, and the coordinator restarts.
+        KeyWithdrawn = "key withdrawn",
         /// One link.
         LinkBreak = "link breaks",
         /// One link, towards the coordinator.
@@ -60,6 +64,10 @@ named! {
         PartitionOneWay = "site cut one way",
         /// Killed.
         AgentCrash = "agent crash",
+        /// SIGSTOP.
+        AgentPause = "agent paused",
+        /// Its machine slept.
+        AgentClock = "agent clock jumps",
         /// The agent cannot save its reports.
         AgentDiskFull = "agent disk full",
         /// Everything on it.

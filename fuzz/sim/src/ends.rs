@@ -25,14 +25,15 @@ impl World {
         }
     }
 
-    /// The peer closes; what it sent last may not arrive.
+    /// The peer closes; what it sent last may not arrive, or may arrive when it is back on another link.
     pub(crate) fn peer_closes(&mut self, conn: usize) {
+        let lingers = !self.is_calm() && self.weather.linger > 0 && self.rng.chance(self.weather.linger);
         let link = &mut self.conns[conn];
         if std::mem::replace(&mut link.peer_gone, true) {
             return;
         }
-        let reachable = !link.dead && link.stall_up <= self.now;
-        link.dead = true;
+        let reachable = !link.dead && !lingers && link.stall_up <= self.now;
+        link.dead |= !lingers;
         let delay = if reachable { self.link_delay() } else { self.rng.below(IDLE) };
         self.after(delay, Ev::CoordinatorLearns { conn });
     }

@@ -9,10 +9,13 @@ use crate::clock::{MS, Micros, SECOND};
 use crate::coverage::Fault;
 use crate::event::Ev;
 use crate::mint::KEYS;
-use crate::net::Peer;
+use crate::net::{IDLE, Peer};
 use crate::server::Line;
 use crate::trace::say;
 use crate::world::World;
+
+/// A machine that slept over lunch.
+const HOUR: Micros = 3_600 * SECOND;
 
 impl World {
     /// Plans the next fault, at a deadline or anywhere.
@@ -79,6 +82,8 @@ impl World {
         let now = self.now;
         let short = self.rng.between(20, 3_000) * MS;
         let long = self.rng.between(500, 20_000) * MS;
+        // Some nodes stop for longer than their links stand it.
+        let pause = if self.rng.chance(100) { long } else { short };
         match kind {
             Fault::CoordinatorCrash => self.coordinator_crashes(),
             Fault::CrashInBatch => {
@@ -92,11 +97,21 @@ impl World {
             Fault::SyncFails => self.coordinator.next_sync_fails = true,
             Fault::SlowDisk => self.coordinator.slow_until = now + long,
             Fault::DiskLow => self.coordinator.low_until = now + long,
-            Fault::CoordinatorPause => self.coordinator.paused_until = now + short,
+            Fault::DiskFull => self.coordinator.full_until = now + long,
+            Fault::CoordinatorPause => {
+                self.coordinator.paused_until = now + pause;
+                let conns = self.live_conns();
+                self.links_of_the_stopped(&conns, now + pause);
+            }
             Fault::CoordinatorSleep => self.coordinator_sleeps(short, long),
             Fault::WallAhead | Fault::WallBack => self.wall_clock_steps(kind),
             Fault::KeyRotation => {
-                self.keys.in_file = (self.keys.in_file + 1).min(KEYS);
+                self.keys.made = (self.keys.made + 1).min(KEYS);
+                self.coordinator_crashes();
+            }
+            Fault::KeyWithdrawn => {
+                self.keys.made = (self.keys.made + 1).min(KEYS);
+                self.keys.withdrawn = (self.keys.withdrawn + 1).min(self.keys.made - 1);
                 self.coordinator_crashes();
             }
             Fault::LinkBreak | Fault::StallUp | Fault::StallDown => {
@@ -111,10 +126,26 @@ impl World {
             Fault::HostReboot => self.on_host(|world, host| world.host_reboots(host)),
             Fault::AgentDiskFull => self.on_host(|world, host| world.hosts[host].disk_full_until = now + short),
             Fault::ServerCrash => self.on_server(|world, server| world.server_exits(server, ExitStatus::Signal(11))),
-            Fault::ServerPause => self.on_server(|world, server| world.servers[server].paused_until = now + short),
+            Fault::AgentPause => self.on_host(|world, host| {
+                world.hosts[host].paused_until = now + pause;
+                world.peer_stops(Peer::Agent(host), now + pause);
+            }),
+            Fault::AgentClock => self.on_host(|world, host| {
+                let by = if short.is_multiple_of(8) { HOUR } else { short };
+                world.hosts[host].clock.leap(now, by);
+                world.agent_looks_at_its_clock(host);
+            }),
+            Fault::ServerPause => self.on_server(|world, server| {
+                world.servers[server].paused_until = now + pause;
+                world.peer_stops(Peer::Server(server), now + pause);
+            }),
             Fault::ServerClock => self.on_server(|world, server| {
                 let clock = &mut world.servers[server].clock;
-                if short.is_multiple_of(2) { clock.leap(now, short) } else { clock.stand_still(now, short) }
+                match short % 16 {
+                    0 => clock.leap(now, HOUR),
+                    1..8 => clock.leap(now, short),
+                    _ => clock.stand_still(now, short),
+                }
             }),
             Fault::ServerSick => self.on_server(|world, server| world.servers[server].sick_until = now + long),
             Fault::UdpCut => self.udp_cut_until = now + short,
@@ -122,6 +153,18 @@ impl World {
             Fault::Stranger => self.stranger(),
             Fault::Byzantine => self.byzantine_bursts(),
             Fault::DatagramTwice | Fault::PlayerRebind => {} // of the network and the players
+        }
+    }
+
+    /// A peer is stopped: the link it has does not stand that for ever.
+    fn peer_stops(&mut self, peer: Peer, until: Micros) {
+        let conns: Vec<usize> = self.live_conns().into_iter().filter(|conn| self.conns[*conn].peer == peer).collect();
+        self.links_of_the_stopped(&conns, until);
+    }
+
+    fn links_of_the_stopped(&mut self, conns: &[usize], until: Micros) {
+        if until > self.now + IDLE {
+            conns.iter().for_each(|conn| self.after(IDLE, Ev::Break { conn: *conn }));
         }
     }
 
@@ -141,7 +184,8 @@ impl World {
     fn coordinator_sleeps(&mut self, short: Micros, long: Micros) {
         if self.coordinator.core.is_some() {
             self.coordinator.paused_until = self.now + short;
-            self.coordinator.boot.leap(self.now, if self.rng.chance(500) { long } else { short });
+            let by = [short, short, long, long, HOUR][self.rng.below(5) as usize];
+            self.coordinator.boot.leap(self.now, by);
         }
     }
 

@@ -44,6 +44,7 @@ pub struct Host {
     /// Reports that the disk refused.
     unsaved: BTreeMap<u64, AgentReport>,
     pub(crate) disk_full_until: Micros,
+    pub(crate) paused_until: Micros,
 }
 
 impl Host {
@@ -66,6 +67,7 @@ impl Host {
             wake_at: 0,
             unsaved: BTreeMap::new(),
             disk_full_until: 0,
+            paused_until: 0,
         }
     }
 }
@@ -115,6 +117,7 @@ impl World {
             return;
         }
         state.epoch += 1;
+        state.paused_until = 0;
         state.unsaved.clear();
         let links = [state.link.take(), state.dialling.take()];
         say!(self, "agent {host} crashes");
@@ -186,6 +189,16 @@ impl World {
                 self.agent_saves(host);
             }
             self.agent_hears_input(host, Input::Timeout);
+        }
+    }
+
+    /// What was due in an hour may be due at once.
+    pub(crate) fn agent_looks_at_its_clock(&mut self, host: usize) {
+        let state = &mut self.hosts[host];
+        if state.agent.is_some() {
+            state.wake_at = self.now + 1;
+            let epoch = state.epoch;
+            self.after(1, Ev::AgentWake { host, epoch });
         }
     }
 

@@ -55,11 +55,11 @@ pub const SAFETY: &[Invariant] = list! {
     "9" coordinator::owners_stay: "A game session that was placed keeps its server; another server means another attempt.";
     "10" coordinator::state_graphs: "Only listed transitions happen; what is over stays over.";
     "11" coordinator::right_states: "Sessions go to ready servers only, reservations to active sessions only.";
-    "12" coordinator::ended_is_ended: "Nothing about an ended process changes, and it changes nothing.";
+    "12" coordinator::ended_is_ended: "Nothing about an ended process changes, and it changes nothing; nor does what is said on a link that was replaced.";
     "13" coordinator::own_records_only: "A message from one server changes no record of another.";
     "14" server::tokens_in_time_and_place: "No token is honoured outside its time, server and session, or once its slot was freed.";
     "D5" server::revoked_stay_out: "Nobody gets in once the server has answered his revocation; a replay without proof never.";
-    "15" durable::tickets_are_durable: "No ticket is signed for a reservation that is not durable.";
+    "15" durable::tickets_are_durable: "No ticket is signed for a reservation that is not durable, or under a key that was withdrawn.";
     "16" durable::replies_imply_durable: "What an output says is durable when it leaves.";
     "D6" reports::reports_are_applied: "Every report is applied exactly once and in order, and is durable when it is acknowledged.";
     "17" record::ids_are_new: "Ids and ordinals are never used twice, also across crashes.";

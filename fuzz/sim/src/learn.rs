@@ -80,6 +80,7 @@ impl World {
                         session: row.game_session,
                         process: order.process,
                         ordinal: row.ordinal,
+                        key_id: row.key_id,
                         expires_ms: row.expires_at_ms,
                         token,
                     };
@@ -109,9 +110,9 @@ impl World {
     }
 
     /// Signs a ticket that leaves.
-    pub(crate) fn ticket(&mut self, order: &playgate_core::TicketOrder) -> playgate_protocol::Ticket {
-        let ticket = self.keys.ticket(order);
+    pub(crate) fn ticket(&mut self, order: &playgate_core::TicketOrder) -> Option<playgate_protocol::Ticket> {
+        let ticket = self.keys.ticket(order)?;
         self.log.tickets.push(ticket.clone());
-        ticket
+        Some(ticket)
     }
 }

@@ -29,6 +29,8 @@ pub enum Cause {
     Call,
     /// A deadline passed.
     Timer,
+    /// Several of these, in one turn.
+    Several,
 }
 
 /// Somebody got in.
@@ -79,6 +81,8 @@ pub struct StepLog {
     pub stops: Vec<ServerProcessId>,
     /// Reports arrived that had all been applied before.
     pub repeated: bool,
+    /// It was said on a link although its sender had been welcomed on a newer one.
+    pub from_older_link: bool,
     /// The coordinator came back.
     pub recovered: bool,
 }
@@ -97,7 +101,7 @@ impl StepLog {
         self.applied.clear();
         self.spawned.clear();
         self.recovered = false;
-        self.repeated = false;
+        (self.repeated, self.from_older_link) = (false, false);
         self.wanted.clear();
         self.stops.clear();
     }
@@ -130,6 +134,8 @@ pub struct Issued {
     pub process: ServerProcessId,
     /// Its number in the session.
     pub ordinal: u32,
+    /// The key that signed it.
+    pub key_id: u16,
     /// The token is good until then.
     pub expires_ms: TimeMs,
     /// The token.

@@ -7,14 +7,16 @@ use playgate_token::{Claims, GateRoot, HolderRoot, MasterKey, SigningKey, mint};
 use crate::rng::Rng;
 
 /// Signing keys a world may have in its life.
-pub const KEYS: usize = 3;
+pub const KEYS: usize = 5;
 
 /// What the key file holds: the same after every restart.
 pub struct KeyFile {
     master: MasterKey,
     signing: Vec<SigningKey>,
-    /// Keys in the file at present; the others come by rotation.
-    pub in_file: usize,
+    /// Keys that ever came into the file; the others come by rotation.
+    pub made: usize,
+    /// The first of them were withdrawn.
+    pub withdrawn: usize,
 }
 
 impl KeyFile {
@@ -22,12 +24,19 @@ impl KeyFile {
     #[must_use]
     pub fn new(rng: &mut Rng) -> Self {
         let signing = (0..KEYS).map(|_| SigningKey::from_seed(&rng.bytes())).collect();
-        Self { master: MasterKey::from_bytes(rng.bytes()), signing, in_file: 1 }
+        Self { master: MasterKey::from_bytes(rng.bytes()), signing, made: 1, withdrawn: 0 }
     }
 
     /// Key ids and public keys in the file.
     pub fn public_keys(&self) -> impl Iterator<Item = (u16, [u8; 32])> + '_ {
-        (1..).zip(self.signing.iter().take(self.in_file).map(SigningKey::public_key))
+        let made = (1..).zip(self.signing.iter().take(self.made).map(SigningKey::public_key));
+        made.skip(self.withdrawn)
+    }
+
+    /// Whether the private half of a key is in the file.
+    #[must_use]
+    pub fn holds(&self, key_id: u16) -> bool {
+        (self.withdrawn + 1..=self.made).contains(&usize::from(key_id))
     }
 
     /// The roots a server gets inside TLS.
@@ -42,10 +51,13 @@ impl KeyFile {
         Secret32::from_bytes(*self.master.launch_credential(process).as_bytes())
     }
 
-    /// Signs one ticket.
+    /// Signs one ticket; `None` when its key was withdrawn.
     #[must_use]
-    pub fn ticket(&self, order: &TicketOrder) -> Ticket {
+    pub fn ticket(&self, order: &TicketOrder) -> Option<Ticket> {
         let row = &order.player_session;
+        if !self.holds(row.key_id) {
+            return None;
+        }
         let claims = Claims {
             key_id: row.key_id,
             gate_epoch: row.gate_epoch,
@@ -62,7 +74,7 @@ impl KeyFile {
         let signing = &self.signing[usize::from(row.key_id) - 1];
         let token = mint(&claims, signing, &gate_root.gate_key(row.gate_epoch)).expect("the core checked its bounds");
         let holder_key = holder_root.holder_key(token.as_bytes()).expect("it was minted here");
-        Ticket {
+        Some(Ticket {
             player_session: row.id,
             game_session: row.game_session,
             addresses: List::first_of([order.address]),
@@ -70,6 +82,6 @@ impl KeyFile {
             bearer: order.bearer,
             token: Blob::new(token.as_bytes()).expect("a token fits"),
             holder_key: Secret32::from_bytes(*holder_key.as_bytes()),
-        }
+        })
     }
 }

@@ -117,13 +117,6 @@ impl World {
         Cut { up: cut.up.max(alone.up), down: cut.down.max(alone.down) }
     }
 
-    pub(crate) fn server_of(&self, conn: usize) -> Option<usize> {
-        match self.conns[conn].peer {
-            Peer::Server(server) => Some(server),
-            _ => None,
-        }
-    }
-
     /// Dials the coordinator. Where nobody answers, the peer learns that the link is gone.
     pub(crate) fn dial(&mut self, peer: Peer, key: Fingerprint, hello: Hello) -> usize {
         let conn = self.conns.len();
@@ -222,7 +215,11 @@ impl World {
         let link = LinkId(conn as u64);
         let peer = self.conns[conn].peer;
         let state = &mut self.conns[conn];
-        if state.closing || self.coordinator.core.is_none() || state.epoch != self.coordinator.epoch {
+        if state.closing
+            || state.told_closed
+            || self.coordinator.core.is_none()
+            || state.epoch != self.coordinator.epoch
+        {
             return;
         }
         let (cause, input) = match message {
@@ -238,6 +235,12 @@ impl World {
             Up::Backend(message) => (Cause::Call, Input::Backend(link, message)),
             Up::Operator(message) => (Cause::Call, Input::Operator(link, message)),
         };
+        self.log.from_older_link = match peer {
+            Peer::Server(server) => self.coordinator.linked.get(&self.servers[server].process),
+            Peer::Agent(host) => self.coordinator.agents.get(&host),
+            Peer::Backend(_) | Peer::Stranger => None,
+        }
+        .is_some_and(|newest| *newest != link && !matches!(input, Input::Opened { .. }));
         self.log.repeated = match (&input, cause) {
             (Input::Server(_, ServerUp::Reports(batch)), Cause::Server(process)) => {
                 let applied = self.coordinator.mem.processes.get(&process).map_or(0, |row| row.applied_seq);

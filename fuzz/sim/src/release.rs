@@ -3,8 +3,9 @@
 
 use playgate_core::{LinkId, Output, Welcomed};
 use playgate_protocol::agent::AgentDown;
-use playgate_protocol::api::{Answer, ApiDown};
-use playgate_protocol::{Greeting, List, Secret32, Welcome, WelcomeRole};
+use playgate_protocol::api::{Answer, ApiDown, CallError, ErrorCode};
+use playgate_protocol::server::ServerDown;
+use playgate_protocol::{Detail, Greeting, List, Secret32, Welcome, WelcomeRole};
 
 use crate::net::Down;
 use crate::trace::say;
@@ -53,8 +54,13 @@ impl World {
                     self.send_down(conn, Down::Api(ApiDown { request, outcome }));
                 }
                 Output::Tickets { request, orders, .. } => {
-                    let tickets: Vec<_> = orders.iter().map(|order| self.ticket(order)).collect();
-                    let outcome = Ok(Answer::Tickets(List::first_of(tickets)));
+                    let tickets: Option<Vec<_>> = orders.iter().map(|order| self.ticket(order)).collect();
+                    let withdrawn = || CallError {
+                        code: ErrorCode::PlayerSessionOver,
+                        detail: Detail::lossy("the key that signed this ticket was withdrawn; reserve anew"),
+                        retry_after_ms: 0,
+                    };
+                    let outcome = tickets.map(|made| Answer::Tickets(List::first_of(made))).ok_or_else(withdrawn);
                     self.send_down(conn, Down::Api(ApiDown { request, outcome }));
                 }
                 Output::Close { .. } => self.coordinator_closes(conn, true),
@@ -76,6 +82,11 @@ impl World {
             Welcomed::Operator => WelcomeRole::Operator,
         }
     }
+}
+
+/// The answer to a beat.
+pub(crate) fn is_clock(output: &Output) -> bool {
+    matches!(output, Output::AgentClock { .. } | Output::Server(_, ServerDown::Clock { .. }))
 }
 
 /// Where an output goes.

@@ -24,6 +24,10 @@ pub struct Weather {
     pub(crate) overtake: u64,
     /// Servers send reports again that they need not.
     pub(crate) repeat: u64,
+    /// Links whose peer has closed them still bring what was on its way.
+    pub(crate) linger: u64,
+    /// Inputs that are taken in the same turn as the next ones.
+    pub(crate) gather: u64,
     pub(crate) sync_delay: Micros,
     pub(crate) crash_before_answer: u64,
     pub(crate) downtime: Micros,
@@ -64,6 +68,8 @@ impl Weather {
             link_delay: pick(rng, &[2, 20, 120]) * MS,
             overtake: pick(rng, &[0, 0, 400]),
             repeat: pick(rng, &[0, 100]),
+            linger: pick(rng, &[0, 300, 900]),
+            gather: pick(rng, &[0, 0, 300]),
             sync_delay: pick(rng, &[1, 5, 60, 400]) * MS,
             crash_before_answer: pick(rng, &[0, 0, 1, 4]),
             downtime: pick(rng, &[300, 2_000, 8_000]) * MS,
@@ -123,7 +129,7 @@ impl World {
                 role: JoinRole::Agent,
                 fleet: None,
                 uses: 1,
-                lifetime_ms: 24 * 3_600_000,
+                lifetime_ms: 30 * 24 * 3_600_000,
             };
             self.auditor_enters();
             let _ = self.ask(OperatorCall::CreateJoinKey(create));

@@ -11,7 +11,7 @@ use crate::host::Host;
 use crate::invariants::{self, Violation};
 use crate::ledger::{Ledger, StepLog};
 use crate::mint::KeyFile;
-use crate::net::{Conn, Cut};
+use crate::net::{Conn, Cut, Peer};
 use crate::player::Player;
 use crate::rng::Rng;
 use crate::server::Server;
@@ -283,6 +283,7 @@ impl World {
             }
         }
         for host in 0..self.hosts.len() {
+            self.hosts[host].paused_until = self.hosts[host].paused_until.min(self.now);
             if self.hosts[host].agent.is_none() {
                 self.after(100 * MS, Ev::AgentStart { host });
             }
@@ -330,8 +331,13 @@ impl World {
             | Ev::CoordinatorTimer { .. }
             | Ev::CoordinatorLook { .. }
             | Ev::Commit { .. } => coordinator,
-            Ev::Pump { conn, up: false } | Ev::PeerLearns { conn } => {
-                self.server_of(*conn).map_or(0, |server| self.servers[server].paused_until)
+            Ev::Pump { conn, up: false } | Ev::PeerLearns { conn } => match self.conns[*conn].peer {
+                Peer::Server(server) => self.servers[server].paused_until,
+                Peer::Agent(host) => self.hosts[host].paused_until,
+                Peer::Backend(_) | Peer::Stranger => 0,
+            },
+            Ev::AgentWake { host, .. } | Ev::AgentDial { host, .. } | Ev::AgentInput { host, .. } => {
+                self.hosts[*host].paused_until
             }
             Ev::ServerWake { server } | Ev::Game { server, .. } => self.servers[*server].paused_until,
             _ => 0,

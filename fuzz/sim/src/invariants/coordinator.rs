@@ -237,27 +237,33 @@ pub(super) fn right_states(world: &World) -> Checked {
     }
     for (cause, (_, row)) in players(world).filter(|(_, (before, _))| before.is_none()) {
         let session = mem.sessions.get(&row.game_session);
-        if cause != Cause::Call || session.is_none_or(|session| session.status != GameSessionStatus::Active) {
+        if !matches!(cause, Cause::Call | Cause::Several)
+            || session.is_none_or(|session| session.status != GameSessionStatus::Active)
+        {
             return Err(format!("{} was reserved in {session:?} because of {cause:?}", row.id));
         }
-        if !session.and_then(|session| session.process).is_some_and(linked) {
+        if cause != Cause::Several && !session.and_then(|session| session.process).is_some_and(linked) {
             return Err(format!("{} was reserved on a server without a link", row.id));
         }
     }
-    for (_, (before, row)) in sessions(world) {
+    for (cause, (before, row)) in sessions(world) {
         let placed = row.status == GameSessionStatus::Activating
             && before.is_none_or(|before| before.process != row.process || before.attempt != row.attempt);
         if !placed {
             continue;
         }
-        if !row.process.is_some_and(linked) {
+        if cause != Cause::Several && !row.process.is_some_and(linked) {
             return Err(format!("{} was placed on {:?}, which has no link", row.id, row.process));
         }
         let on = processes(world).find(|(_, (_, process))| Some(process.id) == row.process);
         let from = on.and_then(|(_, (before, _))| before.map(|before| before.status));
         use ProcessStatus::{Connected, Hosting, Ready};
-        if !matches!(from, Some(Ready | Connected | Hosting)) {
+        if !matches!(from, Some(Ready | Connected | Hosting)) && cause != Cause::Several {
             return Err(format!("{} was placed on {:?}, which was {from:?}", row.id, row.process));
+        }
+        let process = row.process.and_then(|process| mem.processes.get(&process));
+        if process.is_none_or(|process| process.ready_ms.is_none()) {
+            return Err(format!("{} was placed on a server that never said ready: {process:?}", row.id));
         }
     }
     Ok(())
@@ -268,6 +274,14 @@ pub(super) fn ended_is_ended(world: &World) -> Checked {
         if before.is_some_and(|before| before.status == ProcessStatus::Ended && before != row) {
             return Err(format!("{} had ended and became {row:?}", row.id));
         }
+    }
+    let from_older_link = world.log.changes.iter().find(|(cause, change)| {
+        world.log.from_older_link
+            && matches!(cause, Cause::Server(_) | Cause::Agent(_))
+            && !matches!(change, Change::HighWater(..))
+    });
+    if let Some((cause, change)) = from_older_link {
+        return Err(format!("{cause:?} on a link that was replaced changed {change:?}"));
     }
     for (cause, change) in &world.log.changes {
         let Cause::Server(process) = cause else { continue };

@@ -72,6 +72,18 @@ pub(super) fn acknowledged_facts_survive(world: &World) -> Checked {
 
 pub(super) fn tickets_are_durable(world: &World) -> Checked {
     for output in &world.log.released {
+        let Output::Server(_, ServerDown::Wanted(wanted)) = output else { continue };
+        if let Some(key) = wanted.keys.iter().find(|key| !world.keys.holds(key.key_id)) {
+            return Err(format!("key {} was withdrawn and a server is told to take it", key.key_id));
+        }
+    }
+    for (_, change) in &world.log.changes {
+        let Change::Player(None, Some(row)) = change else { continue };
+        if !world.keys.holds(row.key_id) {
+            return Err(format!("{} is reserved under key {}, which was withdrawn", row.id, row.key_id));
+        }
+    }
+    for output in &world.log.released {
         let Output::Tickets { orders, .. } = output else { continue };
         for order in orders {
             let told = &order.player_session;

@@ -73,6 +73,13 @@ pub(super) fn tokens_in_time_and_place(world: &World) -> Checked {
         if entry.generation > 1 {
             continue;
         }
+        let keys = server.wanted.as_ref().map(|wanted| &wanted.keys);
+        if !keys.is_some_and(|keys| keys.iter().any(|key| key.key_id == issued.key_id)) {
+            return Err(format!(
+                "{player} got in under key {}, which server {} was told to forget",
+                issued.key_id, entry.server
+            ));
+        }
         let floor = world.ledger.floors.get(&entry.server).copied().unwrap_or(0);
         if issued.expires_ms <= entry.server_ms.max(floor) {
             let now = entry.server_ms;
