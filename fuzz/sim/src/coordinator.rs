@@ -127,6 +127,9 @@ impl World {
         self.coordinator.clock = CoordinatorClock::start(self.wall_ms(), boot, high_water);
         let now_ms = self.coordinator.clock.now_ms();
         let seed = self.rng.bytes();
+        if self.rng.chance(250) {
+            self.load_twice(Start { shard: 0, seed, now_ms });
+        }
         self.coordinator.core = Some(Core::load(Start { shard: 0, seed, now_ms }, rows));
         self.coordinator.mem = self.coordinator.disk.clone();
         self.coordinator.starts += 1;

@@ -15,6 +15,9 @@ impl World {
             say!(self, "server {server} event {}", short(&event));
             match event {
                 GateEvent::StartSession(session) => {
+                    if !self.servers[server].ready {
+                        self.fail("11", format!("server {server} was given {} before it was ready", session.id));
+                    }
                     self.servers[server].hosts = Some(session.id);
                     if let Some(delay) = self.around(self.weather.load_ms, 3_000) {
                         self.after(delay, Ev::Game { server, what: Game::Activate(session.id) });

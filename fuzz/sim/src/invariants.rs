@@ -67,7 +67,7 @@ pub const SAFETY: &[Invariant] = list! {
     "21" record::ended_sessions_hold_nothing: "The slots of an ended session are free.";
     "22" record::bounds: "Every queue is within its declared bound.";
     "24" server::no_amplification: "No answer to a datagram is longer than the datagram.";
-    "25" record::events_tell_all: "Every change of state has its event, in order, without gaps.";
+    "25" record::events_tell_all: "Every change of state has its event, once, in order, without gaps.";
     "D7" server::processes_are_claimed: "Every process was started once, has a record, a port of its own, and room on its host.";
     "D10" durable::orders_fit: "Launch and stop are ordered only of what is to be launched and stopped; a revocation, and the end of a lost server, are ordered at once.";
 };

@@ -232,14 +232,18 @@ pub(super) fn right_states(world: &World) -> Checked {
         welcomed.is_some_and(|link| world.coordinator.links.contains(link))
     };
     let fresh = players(world).any(|(_, (before, _))| before.is_none());
-    if world.ledger.low && (fresh || sessions(world).any(|(_, (before, _))| before.is_none())) {
+    let several = world.log.changes.iter().any(|(cause, _)| *cause == Cause::Several);
+    if world.ledger.low && !several && (fresh || sessions(world).any(|(_, (before, _))| before.is_none())) {
         return Err("something is made while the disk is nearly full".to_owned());
     }
     for (cause, (_, row)) in players(world).filter(|(_, (before, _))| before.is_none()) {
         let session = mem.sessions.get(&row.game_session);
-        if !matches!(cause, Cause::Call | Cause::Several)
-            || session.is_none_or(|session| session.status != GameSessionStatus::Active)
-        {
+        let takes_players = session.is_some_and(|session| match cause {
+            Cause::Call => session.status == GameSessionStatus::Active,
+            Cause::Several => session.activated_ms.is_some(),
+            _ => false,
+        });
+        if !takes_players {
             return Err(format!("{} was reserved in {session:?} because of {cause:?}", row.id));
         }
         if cause != Cause::Several && !session.and_then(|session| session.process).is_some_and(linked) {

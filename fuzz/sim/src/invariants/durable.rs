@@ -87,6 +87,10 @@ pub(super) fn tickets_are_durable(world: &World) -> Checked {
         let Output::Tickets { orders, .. } = output else { continue };
         for order in orders {
             let told = &order.player_session;
+            let forgotten = |id: &[u8; 16]| world.ledger.forgotten.contains(id);
+            if forgotten(told.id.as_bytes()) || forgotten(told.game_session.as_bytes()) {
+                continue; // over, and even that was long ago, before its ticket left
+            }
             let kept = world.coordinator.disk.players.get(&told.id);
             let same = kept.is_some_and(|kept| {
                 let of = |row: &playgate_core::rows::PlayerSessionRow| {

@@ -5,6 +5,7 @@ use playgate_protocol::api::{EventKind, GameSessionStatus, ProcessStatus, Subjec
 
 use super::coordinator::{Checked, live_in, players, processes, sessions};
 use crate::disk::Change;
+use crate::host::CAPACITY;
 use crate::world::World;
 
 pub(super) fn ids_are_new(world: &World) -> Checked {
@@ -45,6 +46,20 @@ pub(super) fn bounds(world: &World) -> Checked {
     if waiting > 200_000 || events > EVENTS_MAX + 1_024 {
         return Err(format!("{waiting} outputs wait, {events} events are kept"));
     }
+    for (server, beat) in &world.log.beats {
+        let acked = world.ledger.acked.get(&world.servers[*server].process).copied().unwrap_or(0);
+        // What was pending when there was still room is numbered whole: one record of each player, and some.
+        let most = playgate_gate::limits::REPORTS_UNACKED_MAX as u64 + 256;
+        if beat.through_seq > acked + most {
+            return Err(format!("server {server} holds reports {acked} to {}", beat.through_seq));
+        }
+    }
+    let carried = world.hosts.iter().filter_map(|host| host.agent.as_ref());
+    if let Some(most) = carried.map(playgate_agent_core::AgentCore::process_count).max()
+        && most > CAPACITY as usize
+    {
+        return Err(format!("an agent carries {most} processes"));
+    }
     let reports =
         world.hosts.iter().filter_map(|host| host.agent.as_ref()).map(playgate_agent_core::AgentCore::report_count);
     match reports.max() {
@@ -72,6 +87,7 @@ pub(super) fn events_tell_all(world: &World) -> Checked {
             return Err(format!("event {} has none before it", event.seq));
         }
     }
+    told_once(world)?;
     let told = |kind: EventKind, subject: &Subject| {
         world
             .log
@@ -104,10 +120,42 @@ pub(super) fn events_tell_all(world: &World) -> Checked {
             ProcessStatus::Connected => EventKind::ProcessConnected,
             ProcessStatus::Draining => EventKind::ProcessDraining,
             ProcessStatus::Ended => EventKind::ProcessEnded,
+            ProcessStatus::Ready | ProcessStatus::Hosting
+                if before
+                    .is_some_and(|before| before.ready_ms.is_none() || before.status == ProcessStatus::Connected) =>
+            {
+                EventKind::ProcessReady
+            }
             ProcessStatus::Ready | ProcessStatus::Hosting => continue,
         };
         if !told(kind, &Subject::Process(row.id)) {
             return Err(format!("{} became {:?} without an event", row.id, row.status));
+        }
+    }
+    Ok(())
+}
+
+/// What comes about once in a life is told of once, and time goes on from event to event.
+fn told_once(world: &World) -> Checked {
+    use EventKind::{
+        GameSessionActive, GameSessionPlacing, GameSessionTerminated, GameSessionTerminating, ProcessConnected,
+        ProcessDraining, ProcessEnded, ProcessLaunching, ProcessReady,
+    };
+    let events = &world.coordinator.mem.events;
+    for (_, change) in &world.log.changes {
+        let Change::Event(event) = change else { continue };
+        if let Some((_, before)) = events.range(..event.seq).next_back()
+            && before.at_ms > event.at_ms
+        {
+            return Err(format!("event {} is from {}, the one before from {}", event.seq, event.at_ms, before.at_ms));
+        }
+        let once = matches!(
+            event.kind,
+            GameSessionPlacing | GameSessionActive | GameSessionTerminating | GameSessionTerminated | ProcessLaunching
+        ) || matches!(event.kind, ProcessConnected | ProcessReady | ProcessDraining | ProcessEnded);
+        let same = |other: &&playgate_protocol::api::Event| other.kind == event.kind && other.subject == event.subject;
+        if once && events.values().filter(same).count() != 1 {
+            return Err(format!("{:?} of {} is told of more than once", event.kind, event.subject));
         }
     }
     Ok(())
