@@ -161,6 +161,12 @@ impl Coverage {
         self.faults.iter().sum()
     }
 
+    /// Pairs that were not hit.
+    pub fn missed(&self) -> impl Iterator<Item = (Fault, State)> + '_ {
+        let pairs = Fault::ALL.iter().flat_map(|fault| State::ALL.iter().map(move |state| (*fault, *state)));
+        pairs.filter(|(fault, state)| self.pairs[*fault as usize][*state as usize] == 0)
+    }
+
     /// Pairs that were hit, of how many.
     #[must_use]
     pub fn pairs_hit(&self) -> (usize, usize) {
@@ -180,7 +186,8 @@ impl fmt::Display for Coverage {
             writeln!(f)?;
         }
         let (hit, all) = self.pairs_hit();
-        writeln!(f, "{hit} of {all} pairs were hit")
+        writeln!(f, "{hit} of {all} pairs were hit")?;
+        self.missed().try_for_each(|(fault, state)| writeln!(f, "not hit: {} while {}", fault.as_str(), state.as_str()))
     }
 }
 

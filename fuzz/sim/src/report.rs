@@ -39,7 +39,12 @@ fn print_violation(seed: u64, steps: u64, violation: &Violation) {
 /// Many seeds. Says whether all passed.
 pub fn many(args: &Args, first: u64, end: u64, time: Option<Duration>) -> bool {
     quiet_panics();
-    let summary = run::many(first, end, |seed| args.plan(seed), args.jobs(), time);
+    let progress = |so_far: &Summary| {
+        let hours = so_far.simulated as f64 / HOUR_US;
+        let (seeds, steps, seconds) = (so_far.seeds, so_far.steps, so_far.took.as_secs());
+        eprintln!("{seconds:>5} s: {seeds} seeds, {steps} steps, {hours:.1} simulated hours, none failed");
+    };
+    let summary = run::many(first, end, |seed| args.plan(seed), args.jobs(), time, progress);
     if let Some((seed, violation)) = &summary.failed {
         println!("seed {seed} failed: {} {}", violation.number, violation.what);
         println!("---- its story ----");

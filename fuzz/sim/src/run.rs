@@ -53,9 +53,19 @@ pub struct Summary {
     pub took: Duration,
 }
 
-/// Runs seeds from `first` up to `end`, until one fails or the time is over.
+/// How often a long run says how far it is.
+const WORD: Duration = Duration::from_secs(15);
+
+/// Runs seeds from `first` up to `end`, until one fails or the time is over; says now and then how far it is.
 #[must_use]
-pub fn many(first: u64, end: u64, plan: impl Fn(u64) -> Plan + Sync, jobs: usize, time: Option<Duration>) -> Summary {
+pub fn many(
+    first: u64,
+    end: u64,
+    plan: impl Fn(u64) -> Plan + Sync,
+    jobs: usize,
+    time: Option<Duration>,
+    progress: impl Fn(&Summary) + Sync,
+) -> Summary {
     let began = Instant::now();
     let next = AtomicU64::new(first);
     let stop = AtomicBool::new(false);
@@ -75,6 +85,10 @@ pub fn many(first: u64, end: u64, plan: impl Fn(u64) -> Plan + Sync, jobs: usize
                     summary.simulated += outcome.simulated;
                     summary.coverage.add(&outcome.coverage);
                     summary.done.add(&outcome.done);
+                    if began.elapsed() >= summary.took + WORD {
+                        summary.took = began.elapsed();
+                        progress(&summary);
+                    }
                     if let Some(violation) = outcome.violation {
                         stop.store(true, Ordering::Relaxed);
                         if summary.failed.as_ref().is_none_or(|(failed, _)| seed < *failed) {

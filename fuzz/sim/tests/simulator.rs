@@ -23,7 +23,7 @@ fn the_same_seed_is_the_same_story() {
 
 #[test]
 fn nothing_is_broken_in_the_first_seeds() {
-    let summary = run::many(0, 300, plan, 2, None);
+    let summary = run::many(0, 300, plan, 2, None, |_| ());
     if let Some((seed, violation)) = summary.failed {
         let (_, story) = run::told(plan(seed), false);
         panic!("seed {seed}: {violation:?}\n{}", story.join("\n"));
@@ -31,16 +31,18 @@ fn nothing_is_broken_in_the_first_seeds() {
     assert_eq!(summary.seeds, 300);
     // A simulation in which little happens proves little.
     let (hit, all) = summary.coverage.pairs_hit();
-    assert!(hit * 10 >= all * 9, "only {hit} of {all} pairs of fault and state were hit");
+    let missed: Vec<_> = summary.coverage.missed().collect();
+    assert_eq!(hit + missed.len(), all);
+    assert!(missed.len() * 20 <= all, "of {all} pairs of fault and state these were not hit: {missed:?}");
 }
 
 /// Wrong rules, put in by hand. If they are not found, neither would be others.
 #[test]
 fn a_wrong_rule_is_found() {
     for (canary, numbers) in [(Canary::SlotOnTimer, ["14", "D1"]), (Canary::AnswerBeforeSync, ["16", "15"])] {
-        let summary = run::many(0, 500, |seed| Plan { canary, ..plan(seed) }, 2, None);
+        let summary = run::many(0, 500, |seed| Plan { canary, ..plan(seed) }, 2, None, |_| ());
         let (seed, violation) = summary.failed.unwrap_or_else(|| panic!("{canary:?} lives after 500 seeds"));
         println!("{canary:?} is found by seed {seed}: {violation:?}");
-        assert!(numbers.contains(&violation.number) || violation.number != "D9", "{violation:?}");
+        assert!(numbers.contains(&violation.number), "{violation:?}");
     }
 }
