@@ -82,8 +82,6 @@ impl World {
         let now = self.now;
         let short = self.rng.between(20, 3_000) * MS;
         let long = self.rng.between(500, 20_000) * MS;
-        // Some nodes stop for longer than their links stand it.
-        let pause = if self.rng.chance(100) { long } else { short };
         match kind {
             Fault::CoordinatorCrash => self.coordinator_crashes(),
             Fault::CrashInBatch => {
@@ -97,11 +95,11 @@ impl World {
             Fault::SyncFails => self.coordinator.next_sync_fails = true,
             Fault::SlowDisk => self.coordinator.slow_until = now + long,
             Fault::DiskLow => self.coordinator.low_until = now + long,
-            Fault::DiskFull => self.coordinator.full_until = now + long,
+            Fault::DiskFull => self.coordinator.full_until = now + short,
             Fault::CoordinatorPause => {
-                self.coordinator.paused_until = now + pause;
+                self.coordinator.paused_until = now + self.stops_for(short, long);
                 let conns = self.live_conns();
-                self.links_of_the_stopped(&conns, now + pause);
+                self.links_of_the_stopped(&conns, self.coordinator.paused_until);
             }
             Fault::CoordinatorSleep => self.coordinator_sleeps(short, long),
             Fault::WallAhead | Fault::WallBack => self.wall_clock_steps(kind),
@@ -122,38 +120,68 @@ impl World {
                 }
             }
             Fault::Partition | Fault::PartitionOneWay => self.cut_site(kind, now + long),
-            Fault::AgentCrash => self.on_host(|world, host| world.agent_crashes(host)),
-            Fault::HostReboot => self.on_host(|world, host| world.host_reboots(host)),
-            Fault::AgentDiskFull => self.on_host(|world, host| world.hosts[host].disk_full_until = now + short),
-            Fault::ServerCrash => self.on_server(|world, server| world.server_exits(server, ExitStatus::Signal(11))),
-            Fault::AgentPause => self.on_host(|world, host| {
-                world.hosts[host].paused_until = now + pause;
-                world.peer_stops(Peer::Agent(host), now + pause);
-            }),
-            Fault::AgentClock => self.on_host(|world, host| {
-                let by = if short.is_multiple_of(8) { HOUR } else { short };
-                world.hosts[host].clock.leap(now, by);
-                world.agent_looks_at_its_clock(host);
-            }),
-            Fault::ServerPause => self.on_server(|world, server| {
-                world.servers[server].paused_until = now + pause;
-                world.peer_stops(Peer::Server(server), now + pause);
-            }),
-            Fault::ServerClock => self.on_server(|world, server| {
-                let clock = &mut world.servers[server].clock;
-                match short % 16 {
-                    0 => clock.leap(now, HOUR),
-                    1..8 => clock.leap(now, short),
-                    _ => clock.stand_still(now, short),
+            Fault::AgentCrash | Fault::AgentDiskFull | Fault::AgentPause | Fault::AgentClock | Fault::HostReboot => {
+                let host = self.rng.below(self.hosts.len() as u64) as usize;
+                self.strike_host(kind, host, short, long);
+            }
+            Fault::ServerCrash | Fault::ServerPause | Fault::ServerClock | Fault::ServerSick => {
+                let alive: Vec<usize> = (0..self.servers.len()).filter(|server| self.servers[*server].alive).collect();
+                if let Some(server) = self.rng.pick(&alive).copied() {
+                    self.strike_server(kind, server, short, long);
                 }
-            }),
-            Fault::ServerSick => self.on_server(|world, server| world.servers[server].sick_until = now + long),
+            }
             Fault::UdpCut => self.udp_cut_until = now + short,
             Fault::Hostile => (0..4).for_each(|_| self.hostile_datagram()),
             Fault::Stranger => self.stranger(),
             Fault::Byzantine => self.byzantine_bursts(),
             Fault::DatagramTwice | Fault::PlayerRebind => {} // of the network and the players
         }
+    }
+
+    fn strike_host(&mut self, kind: Fault, host: usize, short: Micros, long: Micros) {
+        let now = self.now;
+        match kind {
+            Fault::AgentDiskFull => self.hosts[host].disk_full_until = now + short,
+            Fault::AgentPause => {
+                let until = now + self.stops_for(short, long);
+                self.hosts[host].paused_until = until;
+                self.peer_stops(Peer::Agent(host), until);
+            }
+            Fault::AgentClock => {
+                let by = if self.rng.chance(125) { HOUR } else { short };
+                self.hosts[host].clock.leap(now, by);
+                self.agent_looks_at_its_clock(host);
+            }
+            Fault::HostReboot => self.host_reboots(host),
+            _ => self.agent_crashes(host),
+        }
+    }
+
+    fn strike_server(&mut self, kind: Fault, server: usize, short: Micros, long: Micros) {
+        let now = self.now;
+        match kind {
+            Fault::ServerPause => {
+                let until = now + self.stops_for(short, long);
+                self.servers[server].paused_until = until;
+                self.peer_stops(Peer::Server(server), until);
+            }
+            Fault::ServerClock => {
+                let roll = self.rng.below(16);
+                let clock = &mut self.servers[server].clock;
+                match roll {
+                    0 => clock.leap(now, HOUR),
+                    1..8 => clock.leap(now, short),
+                    _ => clock.stand_still(now, short),
+                }
+            }
+            Fault::ServerSick => self.servers[server].sick_until = now + long,
+            _ => self.server_exits(server, ExitStatus::Signal(11)),
+        }
+    }
+
+    /// Some nodes stop for longer than their links stand it.
+    fn stops_for(&mut self, short: Micros, long: Micros) -> Micros {
+        if self.rng.chance(100) { long } else { short }
     }
 
     /// A peer is stopped: the link it has does not stand that for ever.
@@ -165,18 +193,6 @@ impl World {
     fn links_of_the_stopped(&mut self, conns: &[usize], until: Micros) {
         if until > self.now + IDLE {
             conns.iter().for_each(|conn| self.after(IDLE, Ev::Break { conn: *conn }));
-        }
-    }
-
-    fn on_host(&mut self, act: impl FnOnce(&mut Self, usize)) {
-        let host = self.rng.below(self.hosts.len() as u64) as usize;
-        act(self, host);
-    }
-
-    fn on_server(&mut self, act: impl FnOnce(&mut Self, usize)) {
-        let alive: Vec<usize> = (0..self.servers.len()).filter(|server| self.servers[*server].alive).collect();
-        if let Some(server) = self.rng.pick(&alive).copied() {
-            act(self, server);
         }
     }
 
