@@ -190,7 +190,11 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 8 * ProptestConfig::default().cases, // 2,048, unless PROPTEST_CASES says otherwise
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn slots_are_never_oversold_in_any_order_of_events(steps in steps()) {

@@ -228,7 +228,7 @@ fn rfc_8032() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(8 * ProptestConfig::default().cases))]
 
     /// Honest and hostile signatures get the verdict of the definition of `verify_strict`.
     #[test]
