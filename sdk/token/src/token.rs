@@ -55,12 +55,6 @@ impl PartialEq for Token {
 
 impl Eq for Token {}
 
-impl AsRef<[u8]> for Token {
-    fn as_ref(&self) -> &[u8] {
-        self.as_bytes()
-    }
-}
-
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Token({} bytes)", self.len)
