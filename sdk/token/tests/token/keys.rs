@@ -34,6 +34,8 @@ fn derived_keys_are_those_of_the_protocol() {
     let token = world.token();
     assert_eq!(*master.gate_root(&world.process).as_bytes(), spec::gate_root(&MASTER, process));
     assert_eq!(*master.holder_root(&world.process).as_bytes(), spec::holder_root(&MASTER, process));
+    let launch_credential = spec::launch_credential(&MASTER, process);
+    assert_eq!(*master.launch_credential(&world.process).as_bytes(), launch_credential);
 
     let holder_key = world.holder_root.holder_key(&token).unwrap();
     let expected = spec::holder_key(world.holder_root.as_bytes(), &token);

@@ -17,14 +17,16 @@ fn debug_shows_no_secret() {
     let master = MasterKey::from_bytes(MASTER);
     let proof_key = holder_key.proof_key();
     let server_key = holder_key.server_key();
+    let launch_credential = master.launch_credential(&world.process);
 
-    let rows: [(&str, &dyn Debug, &str); 13] = [
+    let rows: [(&str, &dyn Debug, &str); 14] = [
         ("MasterKey", &master, "MasterKey(…)"),
         ("GateRoot", &world.gate_root, "GateRoot(…)"),
         ("HolderRoot", &world.holder_root, "HolderRoot(…)"),
         ("HolderKey", &holder_key, "HolderKey(…)"),
         ("ProofKey", &proof_key, "ProofKey(…)"),
         ("ServerKey", &server_key, "ServerKey(…)"),
+        ("LaunchCredential", &launch_credential, "LaunchCredential(…)"),
         ("SigningKey", &world.signing_key, "SigningKey(…)"),
         ("GateKey", &gate_key, "GateKey(epoch 7, …)"),
         ("GateKeys", &world.gate_keys, "GateKeys { keys: [Some(GateKey(epoch 7, …)), Some(GateKey(epoch 6, …))] }"),
@@ -42,6 +44,7 @@ fn debug_shows_no_secret() {
         holder_key.as_bytes(),
         proof_key.as_bytes(),
         server_key.as_bytes(),
+        launch_credential.as_bytes(),
         &gate_key_bytes,
         &token.as_bytes()[token.as_bytes().len() - 80..],
         world.claims().player_data,
@@ -66,6 +69,7 @@ fn secrets_are_wiped_when_they_are_dropped() {
     wiped::<HolderKey>();
     wiped::<ProofKey>();
     wiped::<ServerKey>();
+    wiped::<LaunchCredential>();
     wiped::<GateKey>();
 }
 

@@ -37,6 +37,10 @@ pub fn holder_root(master: &[u8], process: &[u8; 16]) -> [u8; 32] {
     hkdf("playgate/v1/holder-root", master, process)
 }
 
+pub fn launch_credential(master: &[u8], process: &[u8; 16]) -> [u8; 32] {
+    hkdf("playgate/v1/launch", master, process)
+}
+
 pub fn gate_key(gate_root: &[u8], epoch: u16) -> [u8; 16] {
     *hkdf("playgate/v1/gate", gate_root, &epoch.to_le_bytes()).first_chunk().unwrap()
 }
