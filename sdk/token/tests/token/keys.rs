@@ -126,6 +126,41 @@ fn a_key_set_refuses_keys_that_no_honest_signer_has() {
     assert!(PublicKeySet::new(&[(0, good), (1, good), (2, good), (3, good)]).is_ok());
 }
 
+/// Canonical is y below p = 2^255 - 19, whatever the sign bit says. Each byte of p counts.
+#[test]
+fn a_public_key_has_its_canonical_encoding() {
+    let changed = |place: usize, byte: u8| {
+        let mut key = point([0xf0, 0xff, 0xff], 0x7f);
+        key[place] = byte;
+        key
+    };
+    for (key, canonical) in [
+        (changed(0, 0xeb), true), // p - 2; p - 1, p and p + 1 are of small order
+        (changed(0, 0xef), false),
+        (changed(0, 0xff), false),
+        (changed(1, 0xfe), true),
+        (changed(30, 0xfe), true),
+        (changed(31, 0x7e), true),
+        (changed(31, 0xff), false),
+        (changed(31, 0xfe), true),
+    ] {
+        let expected = if canonical { None } else { Some(KeySetError::NonCanonical(1)) };
+        assert_eq!(PublicKeySet::new(&[(1, key)]).err(), expected, "{key:02x?}");
+    }
+}
+
+#[test]
+fn a_refused_key_set_names_the_key_at_fault() {
+    for (error, text) in [
+        (KeySetError::TooMany, "a key set holds at most 4 public keys"),
+        (KeySetError::DuplicateId(5), "two public keys have the id 5"),
+        (KeySetError::SmallOrder(6), "public key 6 is a point of small order"),
+        (KeySetError::NonCanonical(7), "public key 7 is not canonically encoded"),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+}
+
 /// With a withdrawn key, the token of yesterday is refused; with a new one, the token of tomorrow is accepted.
 #[test]
 fn rotation_is_a_matter_of_the_set() {
