@@ -118,6 +118,7 @@ mod tests {
         for (place, reason) in Reject::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, place);
             assert_eq!(Reject::ALL.iter().filter(|r| r.as_str() == reason.as_str()).count(), 1);
+            assert_eq!(reason.to_string(), reason.as_str());
         }
     }
 }

@@ -143,6 +143,19 @@ fn what_cannot_be_parsed_cannot_be_minted() {
     assert!(mint(&lives(1_000, 3_601_000), &world.signing_key, &gate_key).is_ok());
 }
 
+/// The backend that asked for it reads this, so it names the bound.
+#[test]
+fn what_cannot_be_minted_says_which_bound_it_breaks() {
+    for (error, part) in [
+        (MintError::PlayerIdLength, "1 to 128 bytes"),
+        (MintError::PlayerDataLength, "at most 256 bytes"),
+        (MintError::Lifetime, "at most one hour"),
+        (MintError::WrongEpoch, "another epoch"),
+    ] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
 #[test]
 fn a_token_buffer_takes_what_has_the_length_of_a_token() {
     for (len, fits) in [(0, false), (160, false), (161, true), (544, true), (545, false), (65_507, false)] {

@@ -51,6 +51,19 @@ fn what_is_no_id_is_refused() {
     }
 }
 
+/// Whoever typed it reads this.
+#[test]
+fn a_refused_id_says_what_an_id_looks_like() {
+    for (error, part) in [
+        (ParseIdError::Prefix, "gs- is a game session, ps- a player session, sp- a server process, h- a host"),
+        (ParseIdError::Length, "26 characters"),
+        (ParseIdError::Character, "a to z and 2 to 7"),
+        (ParseIdError::SpareBits, "last character"),
+    ] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
 #[test]
 fn parts_come_back_and_time_sorts() {
     let id = HostId::from_parts(7, 0x0102_0304_0506, [9; 9]);
