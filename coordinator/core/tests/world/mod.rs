@@ -175,6 +175,14 @@ impl World {
         found.expect("a hello is answered")
     }
 
+    /// When a refused peer should try again, if it was refused.
+    pub fn retry_after(&self, on: LinkId) -> Option<u32> {
+        self.outputs.iter().rev().find_map(|output| match output {
+            Output::Refuse { link, refusal } if *link == on => Some(refusal.retry_after_ms),
+            _ => None,
+        })
+    }
+
     pub fn join_key(&mut self, role: JoinRole, uses: u32) -> Secret32 {
         self.next_request += 1;
         let secret = Secret32::from_bytes([u8::try_from(self.next_request).unwrap(); 32]);
@@ -207,10 +215,15 @@ impl World {
         self.input(Input::Agent(link, AgentUp::Inventory { alive }));
     }
 
+    /// The link of the agent.
+    pub fn agent(&self) -> LinkId {
+        self.agent_link.expect("the agent is connected")
+    }
+
     pub fn agent_reports(&mut self, report: AgentReport) {
         self.agent_seq += 1;
         let batch = AgentReportBatch { first_seq: self.agent_seq, reports: List::first_of([report]) };
-        self.input(Input::Agent(self.agent_link.expect("the agent is connected"), AgentUp::Reports(batch)));
+        self.input(Input::Agent(self.agent(), AgentUp::Reports(batch)));
     }
 
     /// Launch orders since the last look.

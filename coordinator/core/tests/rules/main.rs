@@ -1,0 +1,15 @@
+//! The rules one by one: what is refused and why, what is answered, what agents and restarts change, every bound.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../world/mod.rs"]
+mod world;
+
+mod agents;
+mod answers;
+mod bounds;
+mod ends;
+mod players;
+mod refusals;
+mod restart;
+mod sessions;
