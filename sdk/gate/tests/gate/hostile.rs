@@ -92,6 +92,31 @@ fn no_flipped_bit_of_a_challenge_leads_to_a_proof_that_lets_anybody_in() {
     assert_eq!(w.gate.active_players(), 0);
 }
 
+/// Address and port, in either family; an IPv4 address is the same in both of its forms.
+#[test]
+fn a_challenge_is_good_for_the_address_it_was_sent_to() {
+    for (asks, proves, is_the_same) in [
+        ("198.51.100.1:40000", "198.51.100.1:40000", true),
+        ("198.51.100.1:40000", "198.51.100.2:40000", false),
+        ("198.51.100.1:40000", "198.51.100.1:40001", false),
+        ("198.51.100.1:40000", "[::ffff:198.51.100.1]:40000", true),
+        ("[2001:db8::1]:40000", "[2001:db8::1]:40000", true),
+        ("[2001:db8::1]:40000", "[2001:db8::2]:40000", false),
+        ("[2001:db8::1]:40000", "[2001:db8:0:1::1]:40000", false),
+        ("[2001:db8::1]:40000", "[2001:db8::1]:40001", false),
+        ("[2001:db8::1]:40000", "198.51.100.1:40000", false),
+    ] {
+        let mut w = world();
+        let ticket = w.ticket(0);
+        let challenge = w.challenge(asks.parse().unwrap(), &ticket).unwrap();
+        let verdict = w.send(proves.parse().unwrap(), &proof(&challenge, &ticket));
+        match is_the_same {
+            true => assert!(matches!(verdict, Verdict::Admitted(_)), "{asks} {proves}: {verdict:?}"),
+            false => assert_eq!(verdict, Verdict::Refused(RefuseReason::MacWrong), "{asks} {proves}"),
+        }
+    }
+}
+
 /// `World::send` counts what each refusal takes from the heap: nothing, for ordinals all over the range as well.
 #[test]
 fn forged_tokens_take_no_memory_however_many_ordinals_they_name() {
