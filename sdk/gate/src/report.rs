@@ -138,6 +138,24 @@ mod tests {
         assert_eq!((outbox.pending.len(), outbox.player_at.len()), (1, 0));
     }
 
+    /// What is left keeps its place, so that the next word about a player still takes the place of the last one.
+    #[test]
+    fn of_a_session_that_is_gone_nothing_is_said() {
+        let mut outbox = Outbox::new();
+        let [gone, next] = [1, 2].map(|byte| GameSessionId::from_bytes([byte; 16]));
+        let [ann, bob] = [3, 4].map(|byte| PlayerSessionId::from_bytes([byte; 16]));
+        outbox.push(Report::Activated { session: gone, attempt: 1 });
+        outbox.player(gone, ann, active(1));
+        outbox.push(Report::SessionEnded { session: gone, attempt: 1 });
+        outbox.push(Report::Activated { session: next, attempt: 1 });
+        outbox.player(next, bob, active(1));
+        outbox.push(Report::Ending);
+        outbox.forget(gone);
+        outbox.player(next, bob, active(2));
+        let bob = Report::Player { session: next, player_session: bob, outcome: active(2) };
+        assert_eq!(outbox.pending, [Report::Activated { session: next, attempt: 1 }, bob, Report::Ending]);
+    }
+
     #[test]
     fn a_coordinator_that_acknowledges_nothing_costs_a_bounded_number_of_records() {
         let mut outbox = Outbox::new();
