@@ -162,6 +162,16 @@ mod tests {
         for (place, reason) in RefuseReason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, place);
             assert_eq!(RefuseReason::ALL.iter().filter(|r| r.as_str() == reason.as_str()).count(), 1);
+            assert_eq!(format!("{reason:<20}|"), format!("{:<20}|", reason.as_str()));
+        }
+    }
+
+    /// Both have one label for the same thing, so that the counters of a game and of its server agree.
+    #[test]
+    fn what_is_wrong_with_a_token_keeps_its_label() {
+        for reject in Reject::ALL {
+            let label = if reject == Reject::Magic { "token_magic" } else { reject.as_str() };
+            assert_eq!(RefuseReason::from(reject).as_str(), label);
         }
     }
 

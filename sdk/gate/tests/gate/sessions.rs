@@ -37,6 +37,7 @@ fn a_version_is_applied_once_and_an_older_one_never() {
     assert_eq!(w.gate.held_version(), 42);
     assert_eq!(names(&w.events()), ["end"]);
     assert_eq!(w.gate.activate(w.now), Err(ActivateError::NoSession));
+    assert_eq!(ActivateError::NoSession.to_string(), "there is no game session to activate");
 }
 
 #[test]
@@ -69,6 +70,7 @@ fn an_ended_session_is_not_started_again() {
     w.want_session(|session| session.end_by_ms = Some(7));
     w.revoke(3);
     assert_eq!(w.gate.activate(w.now), Err(ActivateError::SessionEnded));
+    assert_eq!(ActivateError::SessionEnded.to_string(), "the game session was ended");
     w.want(|wanted| wanted.session = None);
     assert_eq!(w.events(), []);
     // Not even by a coordinator that has forgotten.
