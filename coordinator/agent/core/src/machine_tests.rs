@@ -88,6 +88,74 @@ fn each_process_gets_a_port_of_its_own() {
     assert_eq!(host.plans().len(), 1);
 }
 
+/// No process is started, the port and the slot are free again, and the coordinator reads what to correct.
+#[test]
+fn an_order_that_cannot_be_carried_out_is_reported() {
+    let empty = LaunchOrder { ports: Some((7002, 7000)), ..order(1) };
+    let unknown = LaunchOrder { argv: List::first_of([arg("{mpa}")]), ports: Some((7000, 7000)), ..order(1) };
+    for (order, error, part) in [
+        (empty, LaunchError::PortsExhausted, "7002 to 7000 is no range of ports"),
+        (unknown, LaunchError::BadTemplate, "{mpa} is unknown"),
+    ] {
+        let mut host = Host::linked();
+        for n in 0..LAUNCHES_IN_FLIGHT_MAX as u64 {
+            host.launch(LaunchOrder { process: process(n), ..order.clone() });
+            host.wait(LAUNCH_JITTER_MAX);
+            host.answer_probes(|candidates| candidates.first().copied());
+        }
+        let reported = host.reported();
+        assert_eq!(reported.len(), LAUNCHES_IN_FLIGHT_MAX);
+        for (_, report) in reported {
+            let AgentReport::LaunchFailed { error: found, detail, .. } = report else { panic!("{report:?}") };
+            assert_eq!(found, error);
+            assert!(detail.contains(part), "{detail}");
+        }
+        assert_eq!((host.spawned(), host.core.process_count()), (vec![], 0));
+        host.launch(LaunchOrder { ports: Some((7000, 7000)), ..crate::testing::order(9) });
+        host.wait(LAUNCH_JITTER_MAX);
+        host.answer_probes(|candidates| candidates.first().copied());
+        assert_eq!(host.spawned(), [process(9)]);
+    }
+}
+
+/// Its launch was under way when it was told to leave: what came of it is for the next agent to find.
+#[test]
+fn a_process_that_nobody_knows_any_more_is_not_taken_up() {
+    let mut host = Host::linked();
+    host.input(Input::Spawned { process: process(1), pid: 11 });
+    assert_eq!((host.core.process_count(), host.reported()), (0, vec![]));
+}
+
+#[test]
+fn a_host_is_settled_only_in_a_shutdown() {
+    let mut host = Host::linked();
+    assert!(!host.core.is_settled());
+    host.input(Input::Shutdown { stop_all: None });
+    assert!(host.core.is_settled());
+}
+
+#[test]
+fn reports_that_move_behind_what_the_coordinator_has_are_saved_again() {
+    let mut host = Host::new(Restored::default());
+    host.input(Input::LinkUp { applied_seq: 0 });
+    host.input(Input::LinkDown);
+    host.save_reports = false;
+    host.stop(9, 0, 0); // no link: not obeyed
+    assert_eq!(host.reported(), []);
+    host.link_up(0);
+    host.stop(9, 0, 0);
+    assert_eq!(host.reported(), [(1, exited(9))]);
+    host.input(Input::LinkDown);
+    host.outputs.clear();
+    // The coordinator has 7, which this state directory knows nothing of.
+    host.link_up(7);
+    assert_eq!(host.reported(), [(8, exited(9))]);
+    assert!(host.take(|output| *output == Output::TrimReports { through_seq: 7 }));
+    assert!(!host.take(|output| matches!(output, Output::Forget { .. })), "not before it is saved");
+    host.input(Input::ReportSaved { seq: 8 });
+    assert!(host.take(|output| *output == Output::Forget { process: process(9) }));
+}
+
 #[test]
 fn a_stop_climbs_the_ladder_and_only_a_shorter_one_changes_it() {
     let mut host = Host::linked();

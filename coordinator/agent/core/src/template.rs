@@ -126,6 +126,19 @@ mod tests {
     }
 
     #[test]
+    fn a_mistake_says_how_to_write_it_right() {
+        for (error, part) in [
+            (TemplateError::Unknown("mpa".to_owned()), "{mpa} is unknown; there are {port}, {name}"),
+            (TemplateError::Unclosed, "{ is not closed (write {{ for a brace)"),
+            (TemplateError::Stray, "} closes nothing (write }} for a brace)"),
+            (TemplateError::Nul, "NUL"),
+            (TemplateError::TooLong, "longer than 4096 bytes"),
+        ] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
     fn a_result_has_a_bound() {
         let long = "x".repeat(ARG_BYTES_MAX);
         check(&long, Ok(&long));
