@@ -36,8 +36,8 @@ struct Waiter {
 pub(crate) struct Waiters {
     next: u64,
     by_id: BTreeMap<u64, Waiter>,
-    by_session: BTreeMap<GameSessionId, Vec<u64>>,
-    by_player: BTreeMap<PlayerSessionId, Vec<u64>>,
+    by_session: BTreeMap<GameSessionId, BTreeSet<u64>>,
+    by_player: BTreeMap<PlayerSessionId, BTreeSet<u64>>,
     by_link: BTreeMap<LinkId, BTreeSet<u64>>,
 }
 
@@ -52,7 +52,7 @@ impl Waiters {
             }
             Awaited::Revoked(id) => self.by_player.entry(id).or_default(),
         }
-        .push(self.next);
+        .insert(self.next);
         self.next
     }
 
@@ -80,9 +80,10 @@ impl Waiters {
     }
 }
 
-fn strike<K: Ord>(map: &mut BTreeMap<K, Vec<u64>>, key: K, id: u64) {
+/// A set, so that the end of a session that thousands wait for costs each of them once, and not each of them all.
+fn strike<K: Ord>(map: &mut BTreeMap<K, BTreeSet<u64>>, key: K, id: u64) {
     if let Some(ids) = map.get_mut(&key) {
-        ids.retain(|waiting| *waiting != id);
+        ids.remove(&id);
         if ids.is_empty() {
             map.remove(&key);
         }
@@ -160,7 +161,7 @@ impl Core {
         self.answer_those_done(waiting);
     }
 
-    fn answer_those_done(&mut self, waiting: Vec<u64>) {
+    fn answer_those_done(&mut self, waiting: BTreeSet<u64>) {
         for id in waiting {
             let awaited = self.waiters.by_id.get(&id).map(|waiter| waiter.awaited);
             if let Some(outcome) = awaited.and_then(|awaited| self.come_about(awaited)) {

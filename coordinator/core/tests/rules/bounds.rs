@@ -63,7 +63,7 @@ fn a_fleet_has_a_bounded_queue_of_sessions_and_a_link_a_bounded_number_of_waitin
 #[test]
 fn all_links_together_have_a_bounded_number_of_waiting_calls() {
     let mut world = World::running();
-    let (session, _) = world.session("one", 4);
+    let (session, process) = world.session("one", 4);
     let secret = world.join_key(JoinRole::Backend, 100);
     let links = WAITERS_MAX / WAITERS_PER_LINK_MAX + 1;
     for n in 0..links {
@@ -77,6 +77,9 @@ fn all_links_together_have_a_bounded_number_of_waiting_calls() {
         let refused = world.core.take_turn().outputs.len();
         assert_eq!(refused, if n + 1 < links { 0 } else { WAITERS_PER_LINK_MAX }, "link {n}");
     }
+    world.report(process, server::Report::SessionEnded { session, attempt: 1 });
+    let answers = world.outputs.iter().filter(|output| matches!(output, Output::Answer { .. })).count();
+    assert_eq!(answers, WAITERS_MAX, "all of them at once");
 }
 
 #[test]
