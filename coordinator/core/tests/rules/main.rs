@@ -9,6 +9,8 @@ mod agents;
 mod answers;
 mod bounds;
 mod ends;
+mod fleets;
+mod keys;
 mod players;
 mod refusals;
 mod restart;
