@@ -9,6 +9,7 @@ use playgate_core::{Core, Input, LinkId, Output, Turn};
 use playgate_protocol::server::ServerDown;
 use playgate_protocol::{Detail, TimeMs};
 use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::clock::Clock;
@@ -35,6 +36,8 @@ pub(crate) struct Driver {
     pub(crate) gathering: Turn,
     pub(crate) in_flight: Option<Vec<Output>>,
     pub(crate) timers_from: TimeMs,
+    /// The ballast is being written, on a thread of its own: links would wait for the disk otherwise.
+    pub(crate) placing: Option<JoinHandle<std::io::Result<()>>>,
 }
 
 /// The loop wakes at least this often, in milliseconds.
@@ -83,7 +86,7 @@ impl Driver {
                 Happening::Shutdown | Happening::NoMorePeers => return self.finish().await,
                 Happening::Peer(first) => self.take_inputs(first),
                 Happening::Timer => {}
-                Happening::Look => self.look(),
+                Happening::Look => self.look().await,
             }
             let now = self.clock.now_ms();
             if now >= self.timers_from {
@@ -173,9 +176,17 @@ impl Driver {
         }
     }
 
-    fn look(&mut self) {
+    /// Waits for nothing.
+    async fn look(&mut self) {
+        if let Some(placed) = self.placing.take_if(|placing| placing.is_finished()) {
+            self.space.ballast_placed(&placed.await.expect("writing the ballast does not panic"));
+        }
         let now = self.clock.now_ms();
         self.core.handle(now, Input::StoreLow(self.space.check() == Space::Low));
+        if self.placing.is_none() {
+            let missing = self.space.missing_ballast();
+            self.placing = missing.map(|ballast| spawn_blocking(move || ballast.place()));
+        }
         if let Some(skew) = self.clock.skew() {
             tracing::warn!(%skew, "the wall clock disagrees with coordinator time");
             self.core.handle(now, Input::ClockSkew(Detail::lossy(&skew.to_string())));
@@ -195,7 +206,11 @@ impl Driver {
             }
         }
         self.links.clear();
-        tokio::task::spawn_blocking(move || self.writer.finish()).await.expect("the writer does not panic")
+        if let Some(placing) = self.placing.take() {
+            // Nothing of this process writes to the directory once another may have it.
+            let _ = placing.await;
+        }
+        spawn_blocking(move || self.writer.finish()).await.expect("the writer does not panic")
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Guard {
     low_water_bytes: u64,
     ballast_bytes: u64,
     last: Space,
+    free_bytes: u64,
+    /// The ballast could not be written, which tells of a limit that the free bytes do not show, such as a quota.
+    ballast_refused: bool,
 }
 
 impl Guard {
@@ -46,46 +49,67 @@ impl Guard {
     /// The same with other limits.
     #[must_use]
     pub fn with_limits(store: impl Into<PathBuf>, low_water_bytes: u64, ballast_bytes: u64) -> Self {
-        Self { store: store.into(), low_water_bytes, ballast_bytes, last: Space::Ok }
+        let (store, last) = (store.into(), Space::Ok);
+        Self { store, low_water_bytes, ballast_bytes, last, free_bytes: 0, ballast_refused: false }
     }
 
-    /// Looks at the disk, and puts the ballast (back) in place when there is room for it. Ask once a second: it takes a
-    /// microsecond, and some 50 ms when the ballast is written.
+    /// Looks at the disk. Ask once a second: it takes a microsecond.
     ///
     /// Once low, it is `Ok` again a quarter above the low water, so that it does not change with every batch.
     pub fn check(&mut self) -> Space {
         self.last = self.look().unwrap_or(Space::Low);
-        self.last
+        if self.ballast_refused { Space::Low } else { self.last }
     }
 
-    fn look(&self) -> io::Result<Space> {
+    fn look(&mut self) -> io::Result<Space> {
+        self.free_bytes = 0;
         let disk = rustix::fs::statvfs(directory(&self.store))?;
-        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+        self.free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
         let low_water_bytes = match self.last {
             Space::Ok => self.low_water_bytes,
             Space::Low => self.low_water_bytes.saturating_add(self.low_water_bytes / 4),
         };
-        if free_bytes < low_water_bytes {
-            return Ok(Space::Low);
-        }
-        // A ballast that cannot be written tells of a limit that the free bytes do not show, such as a quota.
-        if free_bytes - low_water_bytes >= self.ballast_bytes {
-            self.place_ballast()?;
-        }
-        Ok(Space::Ok)
+        Ok(if self.free_bytes < low_water_bytes { Space::Low } else { Space::Ok })
     }
 
-    fn place_ballast(&self) -> io::Result<()> {
-        let path = ballast(&self.store);
-        if fs::metadata(&path).is_ok_and(|file| file.len() == self.ballast_bytes) {
-            return Ok(());
-        }
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        let written = fill(&file, self.ballast_bytes);
+    /// The ballast, when it is not in place and the last check found room for it. To place it takes some 50 ms of disk:
+    /// leave that to a thread that may wait, and tell [`Guard::ballast_placed`] how it went.
+    #[must_use]
+    pub fn missing_ballast(&self) -> Option<Ballast> {
+        let room = self.low_water_bytes.saturating_add(self.ballast_bytes);
+        let ballast = Ballast { path: ballast(&self.store), bytes: self.ballast_bytes };
+        (self.last == Space::Ok && self.free_bytes >= room && !ballast.is_placed()).then_some(ballast)
+    }
+
+    /// While the ballast cannot be placed, the disk counts as low.
+    pub fn ballast_placed(&mut self, outcome: &io::Result<()>) {
+        self.ballast_refused = outcome.is_err();
+    }
+}
+
+/// Room that is taken in advance.
+#[derive(Debug)]
+pub struct Ballast {
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl Ballast {
+    /// Writes it to the disk, and waits for that.
+    ///
+    /// # Errors
+    /// When the disk has no room for it after all; nothing is left behind.
+    pub fn place(&self) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.path)?;
+        let written = fill(&file, self.bytes);
         if written.is_err() {
-            let _ = fs::remove_file(&path);
+            let _ = fs::remove_file(&self.path);
         }
         written
+    }
+
+    fn is_placed(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|file| file.is_file() && file.len() == self.bytes)
     }
 }
 

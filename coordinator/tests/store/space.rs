@@ -9,6 +9,7 @@ use playgate_coordinator::store::{Sqlite, Store, StoreError};
 use playgate_core::rows::Row;
 use playgate_protocol::PlayerSessionId;
 
+use super::Home;
 use super::arbitrary::Arbitrary;
 
 const MIB: u64 = 1 << 20;
@@ -57,6 +58,14 @@ fn exists(path: &Path) -> bool {
     fs::exists(path).expect("can be looked at")
 }
 
+/// What the coordinator does once a second, the thread that writes the ballast included.
+fn check(guard: &mut Guard) -> Space {
+    let found = guard.check();
+    let Some(ballast) = guard.missing_ballast() else { return found };
+    guard.ballast_placed(&ballast.place());
+    guard.check()
+}
+
 /// 100 player sessions of some 900 bytes.
 fn players(seq: u64) -> Vec<Row> {
     (0..100)
@@ -73,7 +82,7 @@ fn the_guard_tells_in_time_and_keeps_its_ballast() {
     let Some(disk) = SmallDisk::of(32) else { return };
     let mut guard = Guard::with_limits(disk.store(), 8 * MIB, 4 * MIB);
     assert!(!exists(&disk.ballast()));
-    assert_eq!(guard.check(), Space::Ok);
+    assert_eq!(check(&mut guard), Space::Ok);
     assert_eq!(fs::metadata(disk.ballast()).unwrap().len(), 4 * MIB);
     // 28 MiB are free. The low water is at 8, and at 10 once it was reached.
     for (action, expected) in
@@ -83,10 +92,10 @@ fn the_guard_tells_in_time_and_keeps_its_ballast() {
             ("-b" | "-a", _) => disk.give_back(&action[1..]),
             (name, mib) => disk.fill(&name[1..], mib.trim().parse().unwrap()),
         }
-        assert_eq!(guard.check(), expected, "{action}");
+        assert_eq!(check(&mut guard), expected, "{action}");
     }
     fs::remove_file(disk.ballast()).unwrap();
-    assert_eq!(guard.check(), Space::Ok);
+    assert_eq!(check(&mut guard), Space::Ok);
     assert!(exists(&disk.ballast()), "is put back when there is room");
 }
 
@@ -95,7 +104,7 @@ fn a_full_disk_gives_the_ballast_back_and_the_next_start_has_room() {
     let Some(disk) = SmallDisk::of(32) else { return };
     let mut guard = Guard::with_limits(disk.store(), 2 * MIB, 8 * MIB);
     let mut store = Sqlite::open(disk.store()).unwrap();
-    assert_eq!(guard.check(), Space::Ok);
+    assert_eq!(check(&mut guard), Space::Ok);
     let mut last = 0;
     let error = loop {
         match store.commit(last + 1, &players(last + 1)) {
@@ -118,7 +127,7 @@ fn a_full_disk_gives_the_ballast_back_and_the_next_start_has_room() {
 fn a_start_on_a_full_disk_takes_the_ballast() {
     let Some(disk) = SmallDisk::of(16) else { return };
     let mut guard = Guard::with_limits(disk.store(), MIB, 4 * MIB);
-    assert_eq!(guard.check(), Space::Ok);
+    assert_eq!(check(&mut guard), Space::Ok);
     let mut filler = fs::File::create(disk.0.path().join("a")).unwrap();
     while std::io::Write::write_all(&mut filler, &[1; 4_096]).is_ok() {}
     let mut store = Sqlite::open(disk.store()).unwrap();
@@ -129,4 +138,18 @@ fn a_start_on_a_full_disk_takes_the_ballast() {
 #[test]
 fn a_disk_that_cannot_be_asked_counts_as_low() {
     assert_eq!(Guard::new("/nowhere/at/all/playgate.db").check(), Space::Low);
+}
+
+/// A quota, say: the free bytes show nothing of it.
+#[test]
+fn a_ballast_that_cannot_be_placed_counts_as_low() {
+    let home = Home::new();
+    let ballast = home.0.path().join("playgate.db.ballast");
+    let mut guard = Guard::with_limits(home.path(), 0, 4_096);
+    fs::create_dir(&ballast).unwrap();
+    assert_eq!(check(&mut guard), Space::Low);
+    fs::remove_dir(&ballast).unwrap();
+    assert_eq!(check(&mut guard), Space::Ok);
+    assert_eq!(fs::metadata(&ballast).unwrap().len(), 4_096);
+    assert!(guard.missing_ballast().is_none());
 }
