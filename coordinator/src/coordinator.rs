@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::config::CoordinatorConfig;
+use crate::directory;
 use crate::driver::Driver;
 use crate::keyfile::{KEY_FILE, KeyFile, KeyFileError, OPERATOR_KEY_FILE, write_operator_key};
 use crate::mint::Minter;
@@ -90,7 +91,7 @@ impl Coordinator {
     /// # Errors
     /// [`StartError`]; nothing is left half made that the next start would stumble over.
     pub fn open(config: CoordinatorConfig) -> Result<Self, StartError> {
-        make_private(&config.data_dir).map_err(StartError::Io)?;
+        directory::make(&config.data_dir).map_err(StartError::Io)?;
         let database = config.data_dir.join(DATABASE_FILE);
         let had_database = database.exists();
         let mut store = Sqlite::open(&database).map_err(StartError::Store)?;
@@ -196,12 +197,6 @@ impl Coordinator {
         listener.close(CloseCode::ShuttingDown, "the coordinator shuts down", std::time::Duration::from_secs(1)).await;
         outcome.map_err(RunError)
     }
-}
-
-/// Keys and players' sessions are nobody else's to read.
-fn make_private(directory: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 async fn accept(listener: Arc<Listener>, shared: Shared) {

@@ -8,15 +8,17 @@
 //! A key file belongs to its store: back up both, restore both.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
 use playgate_protocol::TimeMs;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::directory;
 
 /// The secrets' name in the data directory.
 pub const KEY_FILE: &str = "coordinator.keys";
@@ -118,7 +120,7 @@ impl KeyFile {
             quic_reset: Secret::random(random),
             connection_id: Secret::random(random),
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io)?;
+        directory::make(directory).map_err(io)?;
         write_private(directory, KEY_FILE, keys.to_text().as_bytes()).map_err(io)?;
         Ok(keys)
     }
@@ -235,7 +237,7 @@ fn write_private(directory: &Path, name: &str, content: &[u8]) -> io::Result<()>
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&temporary, directory.join(name))?;
-    File::open(directory)?.sync_all()
+    directory::sync(directory)
 }
 
 fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<Vec<u8>>, D::Error> {

@@ -24,6 +24,7 @@
 pub mod clock;
 mod config;
 mod coordinator;
+mod directory;
 mod driver;
 pub mod keyfile;
 mod mint;

@@ -11,6 +11,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::directory;
+
 /// Below this, facts are refused. Asked once a second, it leaves room for what a second can bring at most: 100,000
 /// player sessions of 300 bytes, in the log and in the table.
 pub const LOW_WATER_BYTES: u64 = 64 * 1024 * 1024;
@@ -63,7 +65,7 @@ impl Guard {
 
     fn look(&mut self) -> io::Result<Space> {
         self.free_bytes = 0;
-        let disk = rustix::fs::statvfs(directory(&self.store))?;
+        let disk = rustix::fs::statvfs(directory::parent(&self.store).unwrap_or(&self.store))?;
         self.free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
         let low_water_bytes = match self.last {
             Space::Ok => self.low_water_bytes,
@@ -148,12 +150,4 @@ pub(super) fn beside(store: &Path, extension: &str) -> PathBuf {
     name.push(".");
     name.push(extension);
     name.into()
-}
-
-/// The directory of a file.
-pub(super) fn directory(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }

@@ -1,6 +1,6 @@
 //! The store in one SQLite file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use playgate_protocol::TimeMs;
 use playgate_protocol::api::Event;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::clock;
+use crate::{clock, directory};
 
 use super::lock::Lock;
 use super::record::{Field, Put, Record, Take};
@@ -163,7 +163,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.execute_batch(SETTINGS).map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     schema::migrate(&mut connection, found).map_err(sqlite)?;
-    sync_directory(path).map_err(|e| StoreError::from_io(path, "sync the directory", &e))?;
+    let synced = directory::parent(path).map_or(Ok(()), directory::sync);
+    synced.map_err(|e| StoreError::from_io(path, "sync the directory", &e))?;
     Ok(connection)
 }
 
@@ -181,10 +182,6 @@ const SETTINGS: &str = "
 /// SQLite would make the file with rights for everybody; its log takes the rights of the file.
 fn make_private(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map(drop)
-}
-
-fn sync_directory(path: &Path) -> std::io::Result<()> {
-    File::open(space::directory(path))?.sync_all()
 }
 
 fn apply(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
