@@ -93,15 +93,13 @@ impl Coordinator {
     pub fn open(config: CoordinatorConfig) -> Result<Self, StartError> {
         directory::make(&config.data_dir).map_err(StartError::Io)?;
         let database = config.data_dir.join(DATABASE_FILE);
-        let had_database = database.exists();
         let mut store = Sqlite::open(&database).map_err(StartError::Store)?;
         let mut space = Guard::new(&database);
         let low = space.check() == Space::Low;
         let Loaded { rows, seq, .. } = store.load().map_err(StartError::Store)?;
         let mut clock = Clock::start(Core::high_water(&rows), store.time_since_boot());
         // A database without a single batch is one whose coordinator was ended before it had said anything.
-        let is_new = !had_database || seq == 0;
-        let keys = open_keys(&config.data_dir, clock.now_ms(), is_new)?;
+        let keys = open_keys(&config.data_dir, clock.now_ms(), seq == 0)?;
         let identity = Identity::from_pkcs8(keys.tls_pkcs8())
             .map_err(|_| StartError::Keys(KeyFileError::Damaged { path: config.data_dir.join(KEY_FILE), line: 0 }))?;
         let fingerprint = identity.fingerprint();
