@@ -190,6 +190,7 @@ impl Peer {
         self.sender.queue(&Greeting::Welcome(Welcome { version, now_ms, role }))
     }
 }
+        self.sender.introduced();
 
 /// The next frame, decoded as the one message type of the peer's role. Cancel-safe, as the receiver is.
 async fn receive(receiver: &mut FrameReceiver, link: LinkId, role: Option<Role>) -> Result<Input, RecvError> {

@@ -9,6 +9,7 @@ use quinn::{Connection, ConnectionError, Incoming, RecvStream, SendStream, Trans
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use crate::admission::Permit;
 use crate::close::CloseCode;
 use crate::counters::{ListenerCounters, count};
 use crate::link::{Link, LinkGuard, canonical};
@@ -19,7 +20,7 @@ use crate::{limits, tls};
 pub struct Attempt {
     pub(crate) incoming: Incoming,
     pub(crate) place: OwnedSemaphorePermit,
-    pub(crate) handshake: OwnedSemaphorePermit,
+    pub(crate) permit: Permit,
     pub(crate) profile: LinkProfile,
     pub(crate) counters: Arc<ListenerCounters>,
 }
@@ -34,16 +35,17 @@ impl Attempt {
     /// Runs the handshake and waits for the peer's first bytes, at most 3 s together. A peer opens its stream by
     /// sending its first frame, so one that says nothing is no link.
     ///
+    /// The attempt counts as unfinished until [`FrameSender::introduced`](crate::FrameSender::introduced), or the end
+    /// of the link.
+    ///
     /// # Errors
     /// [`EstablishError`]; everything the attempt held is given back, and it is counted.
     pub async fn establish(self) -> Result<Link, EstablishError> {
-        let Self { incoming, place, handshake, profile, counters } = self;
-        let outcome = handshake_and_stream(incoming).await;
-        drop(handshake);
-        match outcome {
+        let Self { incoming, place, mut permit, profile, counters } = self;
+        match handshake_and_stream(incoming, &mut permit).await {
             Ok((conn, peer, streams)) => {
                 count(&counters.established);
-                let guard = LinkGuard { counters: Some(counters), _place: Some(place) };
+                let guard = LinkGuard::of_listener(counters, place, permit);
                 Ok(Link::new(conn, peer, streams, profile, guard))
             }
             Err(reason) => {
@@ -63,12 +65,13 @@ impl fmt::Debug for Attempt {
 
 type Established = (Connection, Fingerprint, (SendStream, RecvStream));
 
-async fn handshake_and_stream(incoming: Incoming) -> Result<Established, EstablishError> {
+async fn handshake_and_stream(incoming: Incoming, permit: &mut Permit) -> Result<Established, EstablishError> {
     let deadline = Instant::now() + limits::HANDSHAKE_TIME_MAX;
     let connecting = incoming.accept().map_err(|error| classify(&error))?;
     // Awaited to its end: only then has the client proved its key.
     let conn = timeout_at(deadline, connecting).await.map_err(|_| EstablishError::Timeout)?;
     let conn = conn.map_err(|error| classify(&error))?;
+    permit.address_is_proven();
     let peer = tls::peer(&conn).ok_or(EstablishError::NoKey)?;
     match timeout_at(deadline, conn.accept_bi()).await {
         Ok(Ok(streams)) => Ok((conn, peer, streams)),

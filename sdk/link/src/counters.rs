@@ -9,6 +9,7 @@ use crate::attempt::EstablishError;
 pub struct ListenerCounters {
     pub(crate) attempts: AtomicU64,
     pub(crate) refused: AtomicU64,
+    pub(crate) network_refused: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) established: AtomicU64,
     pub(crate) frames_refused: AtomicU64,
@@ -22,10 +23,16 @@ impl ListenerCounters {
         self.attempts.load(Ordering::Relaxed)
     }
 
-    /// Attempts turned away because of handshakes in flight or links open.
+    /// Attempts turned away because of all the handshakes unfinished, or of the links open.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Attempts turned away because of the handshakes unfinished from the same network.
+    #[must_use]
+    pub fn network_refused(&self) -> u64 {
+        self.network_refused.load(Ordering::Relaxed)
     }
 
     /// Attempts told to prove their address first; who does comes back as another attempt.

@@ -38,6 +38,7 @@
 //!     let attempt = listener.accept().await.expect("open");
 //!     let (sender, mut receiver) = attempt.establish().await.expect("a link").split();
 //!     let hello: String = receiver.recv_within(Duration::from_secs(3)).await.expect("a frame");
+//!     sender.introduced(); // the caller knows the key and the hello, and will keep this peer
 //!     sender.queue(&format!("{hello}, welcome")).expect("room");
 //!     sender.closed().await
 //! });
@@ -53,15 +54,18 @@
 //! ```
 //!
 //! # What can a stranger do?
-//! Cost us one datagram's worth of work per datagram. Attempts are refused before any cryptography when too many are in
-//! flight; above half of that an address must prove itself first; a handshake that is not done in 3 s is dropped; all
-//! buffers have bounds ([`limits`]). What strangers do is counted ([`ListenerCounters`]) and logged at debug at most.
+//! Cost us one datagram's worth of work per datagram. Attempts are refused before any cryptography when too many are
+//! unfinished, in all or from one network; when half as many come from addresses that proved nothing, an address must
+//! prove itself first. An attempt is unfinished until its peer is introduced ([`FrameSender::introduced`]); a handshake
+//! that is not done in 3 s is dropped; all buffers have bounds ([`limits`]). What strangers do is counted
+//! ([`ListenerCounters`]) and logged at debug at most.
 //!
 //! # What happens when the listener restarts?
 //! With the stored keys of [`ListenConfig`] it answers packets of its former links with stateless resets, and the
 //! diallers see [`CloseReason::PeerRestarted`] within one keep-alive. They come back spread out by [`Backoff`]. A reset
 //! may get lost, so also expect answers at the level above, with a deadline.
 
+mod admission;
 mod attempt;
 mod backoff;
 mod close;

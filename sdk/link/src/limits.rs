@@ -83,12 +83,19 @@ pub const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 /// Streams a dialler may have open: the control stream.
 pub const DIALLED_STREAMS_MAX: u32 = 1;
 
-/// Handshakes in flight per core. One costs 0.3 to 0.5 ms of a core, so this many are about 50 ms of work; more only
-/// makes all of them late. Further attempts are refused before any cryptography.
+/// Handshakes unfinished per core: from the first packet until the peer is introduced, refused or gone. One costs 0.3 to
+/// 0.5 ms of a core, so this many are about 50 ms of work; more only makes all of them late. Further attempts are
+/// refused before any cryptography.
 pub const HANDSHAKES_PER_CORE_MAX: usize = 128;
 
-/// Of the handshakes in flight, one part in this many may come from addresses that proved nothing. Beyond it an
-/// address must first answer a Retry, so a sender of forged addresses cannot keep real peers out.
+/// Of the unfinished handshakes, one part in this many may come from one network (an IPv4 /24 or IPv6 /56), so one that
+/// holds its handshakes open leaves the rest to others. It is a bound on what is unfinished, not on how often a network
+/// may try: a thousand game servers behind one address take turns, each for a few round trips.
+pub const NETWORK_SHARE: usize = 4;
+
+/// Of the unfinished handshakes, in all and of one network, one part in this many may come from addresses that proved
+/// nothing. Beyond it an address must first answer a Retry, so a sender of forged addresses can keep out neither
+/// everybody nor the network whose addresses it forges. Below it the round trip is saved.
 pub const UNPROVEN_SHARE: usize = 2;
 
 /// Attempts that wait for `accept`. Each holds one datagram (1.5 KB).
@@ -102,6 +109,11 @@ pub const INCOMING_BUFFER_BYTES_TOTAL: u64 = 4 * 1024 * 1024;
 pub const ADDRESSES_MAX: usize = 4;
 
 /// Chunks of a stream taken by one read. A chunk is what one packet carried.
+/// QUIC connections for each place of a link. A closed connection stays for three probe timeouts (RFC 9000, section
+/// 10.2), which the peer's round trip decides, and its place is free by then; so this bounds what a peer that opens and
+/// closes without end makes us remember.
+pub const CONNECTIONS_PER_LINK_MAX: usize = 2;
+
 pub const READ_CHUNKS: usize = 16;
 
 // Three keep-alives fit in the silence that ends a link.

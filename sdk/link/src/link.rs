@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use playgate_protocol::Fingerprint;
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::admission::Permit;
 use crate::close::CloseReason;
 use crate::counters::{ListenerCounters, count};
 use crate::profile::LinkProfile;
@@ -24,15 +25,24 @@ pub struct Link {
     guard: Arc<LinkGuard>,
 }
 
-/// What a listener keeps of each of its links: a place among the `max_links`, and where to count. Empty on the
-/// dialling side.
+/// What a listener keeps of each of its links: a place among the `max_links`, a permit until the peer is introduced,
+/// and where to count. Empty on the dialling side.
 #[derive(Default)]
 pub(crate) struct LinkGuard {
-    pub(crate) counters: Option<Arc<ListenerCounters>>,
-    pub(crate) _place: Option<OwnedSemaphorePermit>,
+    counters: Option<Arc<ListenerCounters>>,
+    _place: Option<OwnedSemaphorePermit>,
+    permit: Mutex<Option<Permit>>,
 }
 
 impl LinkGuard {
+    pub(crate) fn of_listener(counters: Arc<ListenerCounters>, place: OwnedSemaphorePermit, permit: Permit) -> Self {
+        Self { counters: Some(counters), _place: Some(place), permit: Mutex::new(Some(permit)) }
+    }
+
+    pub(crate) fn introduced(&self) {
+        *self.permit.lock().expect("nothing panics while it holds the permit") = None;
+    }
+
     pub(crate) fn count_refused_frame(&self) {
         if let Some(counters) = &self.counters {
             count(&counters.frames_refused);

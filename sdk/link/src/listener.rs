@@ -3,13 +3,15 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig, Side};
 use quinn_proto::HashedConnectionIdGenerator;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::admission::{Admission, Bounds, Verdict};
 use crate::attempt::Attempt;
 use crate::close::{CloseCode, bounded_text};
 use crate::counters::{ListenerCounters, count};
@@ -58,8 +60,8 @@ pub struct Listener {
     addr: SocketAddr,
     profile: LinkProfile,
     places: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
-    handshakes_max: usize,
+    connections_max: usize,
+    admission: Arc<Admission>,
     counters: Arc<ListenerCounters>,
 }
 
@@ -73,23 +75,22 @@ impl Listener {
         let endpoint = socket::endpoint(config.addr, endpoint_config(&config), Some(server_config(&config)), socket)?;
         let addr = endpoint.local_addr().map_err(|error| BindError::new(config.addr, error))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let handshakes_max = cores * limits::HANDSHAKES_PER_CORE_MAX;
         Ok(Self {
             endpoint,
             addr,
             profile: config.profile,
             places: semaphore(config.max_links),
-            handshakes: semaphore(handshakes_max),
-            handshakes_max,
+            connections_max: config.max_links.saturating_mul(limits::CONNECTIONS_PER_LINK_MAX),
+            admission: Admission::new(Bounds::of(cores * limits::HANDSHAKES_PER_CORE_MAX)),
             counters: Arc::default(),
         })
     }
 
-    /// Another bound on handshakes in flight than 128 per core. Above half of it, addresses must prove themselves.
+    /// Another bound on unfinished handshakes than 128 per core, at least 1. A quarter of it may come from one network,
+    /// and half of each from addresses that proved nothing.
     #[must_use]
     pub fn with_handshakes_max(mut self, max: usize) -> Self {
-        self.handshakes = semaphore(max);
-        self.handshakes_max = self.handshakes.available_permits();
+        self.admission = Admission::new(Bounds::of(max.max(1)));
         self
     }
 
@@ -121,21 +122,29 @@ impl Listener {
     }
 
     fn admit(&self, incoming: Incoming) -> Option<Attempt> {
-        let place = self.places.clone().try_acquire_owned();
-        let handshake = self.handshakes.clone().try_acquire_owned();
-        let (Ok(place), Ok(handshake)) = (place, handshake) else {
-            count(&self.counters.refused);
-            incoming.refuse();
-            return None;
-        };
-        let in_flight = self.handshakes_max - self.handshakes.available_permits();
-        if !incoming.remote_address_validated() && in_flight > self.handshakes_max.div_ceil(limits::UNPROVEN_SHARE) {
-            count(&self.counters.retried);
-            incoming.retry().expect("an address that is not validated may be retried");
+        let proven = incoming.remote_address_validated();
+        let Some(place) = self.place() else { return refuse(incoming, &self.counters.refused) };
+        match self.admission.judge(incoming.remote_address().ip(), proven) {
+            Verdict::Admitted(permit) => {
+                let counters = self.counters.clone();
+                return Some(Attempt { incoming, place, permit, profile: self.profile, counters });
+            }
+            Verdict::Retry => {
+                count(&self.counters.retried);
+                incoming.retry().expect("an address that is not validated may be retried");
+            }
+            Verdict::Full => return refuse(incoming, &self.counters.refused),
+            Verdict::NetworkFull => return refuse(incoming, &self.counters.network_refused),
+        }
+        None
+    }
+
+    /// A place for one more link, unless too many are open, or closed and not yet forgotten by quinn.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        if self.endpoint.open_connections() >= self.connections_max {
             return None;
         }
-        let counters = self.counters.clone();
-        Some(Attempt { incoming, place, handshake, profile: self.profile, counters })
+        self.places.clone().try_acquire_owned().ok()
     }
 
     /// Closes every link without delivering what is queued, accepts nothing further, and waits until the closes are
@@ -149,6 +158,11 @@ impl Listener {
     #[cfg(test)]
     pub(crate) fn free_places(&self) -> usize {
         self.places.available_permits()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn unfinished(&self) -> usize {
+        self.admission.unfinished()
     }
 
     #[cfg(test)]
@@ -167,6 +181,13 @@ impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener").field("addr", &self.addr).field("counters", &self.counters).finish_non_exhaustive()
     }
+}
+
+/// Says so in one small packet, so that an honest peer backs off at once rather than after its timeout.
+fn refuse(incoming: Incoming, counter: &AtomicU64) -> Option<Attempt> {
+    count(counter);
+    incoming.refuse();
+    None
 }
 
 fn semaphore(permits: usize) -> Arc<Semaphore> {

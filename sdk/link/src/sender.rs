@@ -86,6 +86,13 @@ impl FrameSender {
         self.0.0.queue(message)
     }
 
+    /// On the listening side: the peer is known and may stay, so that its attempt is finished and makes room for another.
+    /// Without it the attempt counts until the link is over, with the bound of its network. No effect elsewhere, or
+    /// twice.
+    pub fn introduced(&self) {
+        self.0.0.guard.introduced();
+    }
+
     /// Closes the link once everything queued is acknowledged, or after 2 s. Returns at once; the first call decides
     /// code and reason, of which the peer sees the first 256 bytes.
     pub fn close(&self, code: CloseCode, reason: &str) {
@@ -144,7 +151,7 @@ pub(crate) struct Outgoing {
     /// There is something to write.
     work: Notify,
     phase: watch::Sender<Phase>,
-    _guard: Arc<LinkGuard>,
+    guard: Arc<LinkGuard>,
 }
 
 #[derive(Default)]
@@ -170,7 +177,7 @@ impl Outgoing {
             outbox: Mutex::default(),
             work: Notify::new(),
             phase: watch::Sender::new(Phase::Open),
-            _guard: guard,
+            guard,
         })
     }
 

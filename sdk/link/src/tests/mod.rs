@@ -1,5 +1,6 @@
 //! Stories over real sockets on loopback. Nothing here sleeps to let something happen; waits have generous ends.
 
+mod admission;
 mod endings;
 mod hostile_peers;
 mod introduce;
@@ -92,15 +93,21 @@ impl Net {
         let link = self.listener.accept().await.unwrap().establish().await.unwrap();
         let (sender, mut receiver) = link.split();
         assert_eq!(receiver.recv::<String>().await.unwrap(), "hello");
+        sender.introduced();
         (sender, receiver)
     }
 }
 
 /// A client of our own making: TLS as given, and whatever bytes we like.
 async fn connect_with(tls: rustls::ClientConfig, addr: SocketAddr) -> (Endpoint, Result<Connection, ConnectionError>) {
-    let local = "127.0.0.1:0".parse().unwrap();
-    let endpoint = socket::endpoint(local, EndpointConfig::default(), None, socket::bind(local).unwrap()).unwrap();
+    let endpoint = client_at("127.0.0.1");
     let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
     let conn = endpoint.connect_with(config, addr, "playgate").unwrap().await;
     (endpoint, conn)
+}
+
+/// A socket for dialling from this address.
+fn client_at(ip: &str) -> Endpoint {
+    let local = SocketAddr::new(ip.parse().unwrap(), 0);
+    socket::endpoint(local, EndpointConfig::default(), None, socket::bind(local).unwrap()).unwrap()
 }

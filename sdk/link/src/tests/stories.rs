@@ -133,44 +133,6 @@ async fn a_full_listener_says_busy_until_a_link_ends() {
 }
 
 #[tokio::test]
-async fn too_many_handshakes_are_refused_before_cryptography() {
-    let net = Net::with(|listener| listener.with_handshakes_max(1));
-    let pin = net.server.fingerprint();
-    let slow = Dialer::new(Identity::generate(), LinkProfile::fleet()).unwrap();
-    let addr = net.listener.local_addr();
-    let waiting = tokio::spawn(async move { slow.dial(addr, &pin).await });
-    let held = soon(net.listener.accept()).await.unwrap();
-    let error = soon(async {
-        tokio::select! {
-            outcome = net.dialer.dial(addr, &pin) => outcome.unwrap_err(),
-            _ = net.listener.accept() => panic!("one handshake was in flight"),
-        }
-    })
-    .await;
-    assert!(matches!(error, DialError::Busy { .. }), "{error}");
-    drop(held); // not established: refused, and its place is free again
-    let error = soon(waiting).await.unwrap().unwrap_err();
-    assert!(matches!(error, DialError::Busy { .. }), "{error}");
-    net.connect().await;
-}
-
-#[tokio::test]
-async fn under_pressure_an_address_must_prove_itself_first() {
-    let net = Net::with(|listener| listener.with_handshakes_max(2));
-    let pin = net.server.fingerprint();
-    let slow = Dialer::new(Identity::generate(), LinkProfile::fleet()).unwrap();
-    let addr = net.listener.local_addr();
-    let waiting = tokio::spawn(async move { slow.dial(addr, &pin).await });
-    let held = soon(net.listener.accept()).await.unwrap();
-    assert_eq!(net.listener.counters().retried(), 0);
-    net.connect().await;
-    assert_eq!(net.listener.counters().retried(), 1);
-    assert_eq!(net.listener.counters().attempts(), 3);
-    drop(held);
-    soon(waiting).await.unwrap().unwrap_err();
-}
-
-#[tokio::test]
 async fn a_first_frame_that_does_not_come_is_a_timeout() {
     let mut halves = Net::new().connect().await;
     let nothing = halves.server_up.recv_within::<u32>(Duration::from_millis(10)).await;
