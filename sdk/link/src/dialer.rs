@@ -14,7 +14,7 @@ use crate::close::{CloseCode, CloseReason};
 use crate::identity::Identity;
 use crate::limits;
 use crate::link::{Link, LinkGuard};
-use crate::profile::LinkProfile;
+use crate::profile::{LinkProfile, limits_of_endpoint};
 use crate::socket::{self, BindError};
 use crate::tls::{self, Pinned};
 
@@ -91,6 +91,12 @@ impl Dialer {
         let _ = timeout(within, all_idle).await;
     }
 
+    /// As when the machine gets another address.
+    #[cfg(test)]
+    pub(crate) fn move_to(&self, socket: std::net::UdpSocket) {
+        self.sockets().v4.as_ref().expect("it has dialled").rebind(socket).expect("a fresh socket");
+    }
+
     fn sockets(&self) -> MutexGuard<'_, Sockets> {
         self.sockets.lock().expect("nothing panics while it holds the sockets")
     }
@@ -146,7 +152,9 @@ impl Sockets {
 
 fn open(wildcard: IpAddr) -> Result<Endpoint, BindError> {
     let addr = SocketAddr::new(wildcard, 0);
-    socket::endpoint(addr, EndpointConfig::default(), None, socket::bind(addr)?)
+    let mut config = EndpointConfig::default();
+    limits_of_endpoint(&mut config);
+    socket::endpoint(addr, config, None, socket::bind(addr)?)
 }
 
 async fn handshake_and_stream(
@@ -255,7 +263,9 @@ fn classify(addr: SocketAddr, error: ConnectionError, pin: &Pinned) -> DialError
 fn classify_code(addr: SocketAddr, code: TransportErrorCode) -> DialError {
     // A listener that shuts down in mid-handshake says so in a packet that cannot carry its reason (RFC 9000, 10.2.3).
     let gone = [TransportErrorCode::APPLICATION_ERROR, TransportErrorCode::NO_ERROR].contains(&code);
-    if gone || code == TransportErrorCode::CONNECTION_REFUSED {
+    // A listener whose wall clock was stepped forward finds its own Retry too old.
+    let outdated = code == TransportErrorCode::INVALID_TOKEN;
+    if gone || outdated || code == TransportErrorCode::CONNECTION_REFUSED {
         DialError::Busy { addr }
     } else if tls::alert(code) == Some(tls::ALERT_NO_APPLICATION_PROTOCOL) {
         DialError::VersionMismatch { addr }

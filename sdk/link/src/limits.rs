@@ -17,6 +17,9 @@ pub const QUIC_VERSION: u32 = 1;
 /// timeout. Three transmissions of the first packet fit (0, 0.6 and 1.8 s, see [`INITIAL_RTT`]).
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(3);
 
+/// How long the answer to a Retry counts. Whoever dials gives up after this time.
+pub const RETRY_TOKEN_TIME_MAX: Duration = HANDSHAKE_TIME_MAX;
+
 /// Finding the addresses of a name. A resolver that is down takes longer to say so.
 pub const RESOLVE_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -71,6 +74,13 @@ pub const CRYPTO_BUFFER_BYTES: usize = 8 * 1024;
 /// thousand idle links then keep tens of MiB, not gigabytes.
 pub const IDLE_BUFFER_BYTES: usize = 4 * 1024;
 
+/// Largest UDP payload that is taken: an Ethernet frame without IPv4 and UDP headers. quinn multiplies it with the
+/// number of datagrams of one read for its receive buffer.
+pub const DATAGRAM_BYTES_MAX: u16 = 1_472;
+/// Largest UDP payload that is sent: what every QUIC path carries (RFC 9000, section 14). Probing for more costs a
+/// quarter of the CPU of a registration, and frames are small.
+pub const DATAGRAM_SENT_BYTES_MAX: u16 = 1_200;
+
 /// Longest reason text in a close, either direction. It must fit in one packet, and ends in logs.
 pub const CLOSE_REASON_BYTES_MAX: usize = 256;
 
@@ -80,7 +90,8 @@ pub const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 
 // --- Counts -------------------------------------------------------------------------------------------------------
 
-/// Streams a dialler may have open: the control stream.
+/// Streams a dialler may have open: the control stream. There are none in one direction, none that a listener opens, and
+/// no datagrams.
 pub const DIALLED_STREAMS_MAX: u32 = 1;
 
 /// Handshakes unfinished per core: from the first packet until the peer is introduced, refused or gone. One costs 0.3 to
@@ -98,6 +109,11 @@ pub const NETWORK_SHARE: usize = 4;
 /// everybody nor the network whose addresses it forges. Below it the round trip is saved.
 pub const UNPROVEN_SHARE: usize = 2;
 
+/// QUIC connections for each place of a link. A closed connection stays for three probe timeouts (RFC 9000, section
+/// 10.2), which the peer's round trip decides, and its place is free by then; so this bounds what a peer that opens and
+/// closes without end makes us remember.
+pub const CONNECTIONS_PER_LINK_MAX: usize = 2;
+
 /// Attempts that wait for `accept`. Each holds one datagram (1.5 KB).
 pub const INCOMING_MAX: usize = 2048;
 /// Further bytes kept for one such attempt: its repeated first packet and what may follow.
@@ -109,11 +125,6 @@ pub const INCOMING_BUFFER_BYTES_TOTAL: u64 = 4 * 1024 * 1024;
 pub const ADDRESSES_MAX: usize = 4;
 
 /// Chunks of a stream taken by one read. A chunk is what one packet carried.
-/// QUIC connections for each place of a link. A closed connection stays for three probe timeouts (RFC 9000, section
-/// 10.2), which the peer's round trip decides, and its place is free by then; so this bounds what a peer that opens and
-/// closes without end makes us remember.
-pub const CONNECTIONS_PER_LINK_MAX: usize = 2;
-
 pub const READ_CHUNKS: usize = 16;
 
 // Three keep-alives fit in the silence that ends a link.

@@ -67,8 +67,7 @@ impl Link {
         self.peer
     }
 
-    /// Where the peer's packets come from at this moment; it may move (NAT, Wi-Fi). An IPv4 peer of an IPv6 socket is
-    /// shown as IPv4.
+    /// Where the peer dialled from; a peer that moves has to dial again. An IPv4 peer of an IPv6 socket is shown as IPv4.
     #[must_use]
     pub fn remote_addr(&self) -> SocketAddr {
         canonical(self.conn.remote_address())

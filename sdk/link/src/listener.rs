@@ -16,7 +16,7 @@ use crate::attempt::Attempt;
 use crate::close::{CloseCode, bounded_text};
 use crate::counters::{ListenerCounters, count};
 use crate::identity::Identity;
-use crate::profile::LinkProfile;
+use crate::profile::{LinkProfile, limits_of_endpoint};
 use crate::socket::{self, BindError};
 use crate::{limits, tls};
 
@@ -194,13 +194,13 @@ fn semaphore(permits: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)))
 }
 
-fn endpoint_config(config: &ListenConfig) -> EndpointConfig {
+pub(crate) fn endpoint_config(config: &ListenConfig) -> EndpointConfig {
     let reset_key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &config.reset_key);
     let connection_id_key = config.connection_id_key;
     let mut endpoint = EndpointConfig::new(Arc::new(reset_key));
-    // All three are needed for a restart that peers notice at once; without any one of them they wait.
+    // Key, generator and interval are needed for a restart that peers notice at once; without any one of them they wait.
+    limits_of_endpoint(&mut endpoint);
     endpoint
-        .supported_versions(vec![limits::QUIC_VERSION])
         .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(connection_id_key)))
         .min_reset_interval(limits::RESET_INTERVAL_MIN);
     endpoint
@@ -210,10 +210,16 @@ pub(crate) fn server_config(config: &ListenConfig) -> ServerConfig {
     let mut server = ServerConfig::with_crypto(tls::quic_server(&config.identity));
     server
         .transport_config(config.profile.transport(Side::Server))
-        .migration(true) // hosts behind NAT change ports
+        // Where a hello came from is what others are told, so a peer that moves says hello again. And nobody who copies
+        // packets can make a link move.
+        .migration(false)
+        .preferred_address_v4(None)
+        .preferred_address_v6(None)
+        .retry_token_lifetime(limits::RETRY_TOKEN_TIME_MAX)
         .max_incoming(limits::INCOMING_MAX)
         .incoming_buffer_size(limits::INCOMING_BUFFER_BYTES)
         .incoming_buffer_size_total(limits::INCOMING_BUFFER_BYTES_TOTAL);
+    // A token for later dials would make an address count as proven for days, and save one round trip.
     server.validation_token.sent(0);
     server
 }

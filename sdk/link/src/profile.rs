@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{IdleTimeout, Side, TransportConfig, VarInt};
+use quinn::{EndpointConfig, IdleTimeout, Side, TransportConfig, VarInt};
 
 use crate::limits;
 
@@ -66,8 +66,22 @@ impl LinkProfile {
             .send_window(limits::SEND_WINDOW_BYTES)
             .crypto_buffer_size(limits::CRYPTO_BUFFER_BYTES)
             .datagram_receive_buffer_size(None)
-            // Probing for larger packets costs a quarter of the CPU of a registration, and frames are small.
-            .mtu_discovery_config(None);
+            .datagram_send_buffer_size(0)
+            .initial_mtu(limits::DATAGRAM_SENT_BYTES_MAX)
+            .min_mtu(limits::DATAGRAM_SENT_BYTES_MAX)
+            .mtu_discovery_config(None)
+            // Would show everybody on the path how far away a peer is.
+            .allow_spin(false);
         Arc::new(config)
     }
+}
+
+/// What one socket takes, on either side.
+pub(crate) fn limits_of_endpoint(config: &mut EndpointConfig) {
+    config
+        .supported_versions(vec![limits::QUIC_VERSION])
+        // A packet without QUIC's fixed bit is noise, and dropped by its first byte.
+        .grease_quic_bit(false)
+        .max_udp_payload_size(limits::DATAGRAM_BYTES_MAX)
+        .expect("at least 1,200");
 }

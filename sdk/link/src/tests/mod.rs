@@ -1,6 +1,7 @@
 //! Stories over real sockets on loopback. Nothing here sleeps to let something happen; waits have generous ends.
 
 mod admission;
+mod bounds;
 mod endings;
 mod hostile_peers;
 mod introduce;
