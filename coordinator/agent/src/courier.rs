@@ -83,29 +83,13 @@ impl Courier {
 
     async fn connect(&mut self) -> Result<Welcomed, Failure> {
         let introduced = self.dialer.introduce(&self.coordinator, &self.fingerprint, &self.hello()).await;
-        let (welcome, sender, receiver) = introduced.map_err(|error| self.judge(error))?;
+        let (welcome, sender, receiver) = introduced.map_err(judge)?;
         let WelcomeRole::Agent { host, applied_seq } = welcome.role else {
             sender.close(CloseCode::Protocol, "welcomed as something else than an agent");
             return Err(Failure::Later("it takes this agent for something else".to_owned(), Duration::ZERO));
         };
         self.remember(host);
         Ok(Welcomed { sender, receiver, host, applied_seq })
-    }
-
-    fn judge(&self, error: IntroduceError) -> Failure {
-        match error {
-            IntroduceError::Refused(refusal) => refused(refusal),
-            IntroduceError::Dial(DialError::VersionMismatch { .. }) => {
-                Failure::Never(AgentError::VersionMismatch { coordinator: self.coordinator.clone() })
-            }
-            IntroduceError::Dial(
-                DialError::WrongFingerprint { .. }
-                | DialError::NotPlaygate { .. }
-                | DialError::BadAddress { .. }
-                | DialError::Busy { .. },
-            ) => Failure::Later(error.to_string(), Duration::ZERO),
-            _ => Failure::Soon(error.to_string()),
-        }
     }
 
     fn hello(&self) -> Hello {
@@ -148,6 +132,18 @@ impl Courier {
     }
 }
 
+/// Only who has shown the pinned key may end this agent. Whoever else answers at the address, in another version or in
+/// none of ours, is looked at again later.
+fn judge(error: IntroduceError) -> Failure {
+    match error {
+        IntroduceError::Refused(refusal) => refused(refusal),
+        error if error.needs_a_person() => Failure::Later(error.to_string(), Duration::ZERO),
+        IntroduceError::Dial(DialError::BadAddress { .. }) => Failure::Later(error.to_string(), Duration::ZERO),
+        // A listener with too many handshakes is one after a restart: it is done with them within seconds.
+        error => Failure::Soon(error.to_string()),
+    }
+}
+
 fn refused(refusal: Refusal) -> Failure {
     match refusal.reason {
         RefusalReason::Busy => {
@@ -160,5 +156,36 @@ fn refused(refusal: Refusal) -> Failure {
         | RefusalReason::CredentialTaken
         | RefusalReason::WrongRole
         | RefusalReason::ProcessEnded => Failure::Never(AgentError::Refused(refusal)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use playgate_link::CloseReason;
+
+    use super::*;
+
+    #[test]
+    fn nobody_without_the_pinned_key_ends_an_agent() {
+        let addr: SocketAddr = "192.0.2.1:7600".parse().unwrap();
+        let key = |byte| Fingerprint::from_bytes([byte; 32]);
+        for (error, soon) in [
+            (DialError::Unreachable { addr }, true),
+            (DialError::Busy { addr }, true),
+            (DialError::Refused { addr, reason: CloseReason::TimedOut }, true),
+            (DialError::BadAddress { addr }, false),
+            (DialError::NotPlaygate { addr }, false),
+            (DialError::WrongFingerprint { addr, expected: key(1), got: key(2) }, false),
+            (DialError::VersionMismatch { addr }, false),
+        ] {
+            let shown = error.to_string();
+            match judge(IntroduceError::Dial(error)) {
+                Failure::Soon(problem) => assert!(soon && problem == shown, "soon: {problem}"),
+                Failure::Later(problem, _) => assert!(!soon && problem == shown, "later: {problem}"),
+                Failure::Never(error) => panic!("the agent ended: {error}"),
+            }
+        }
     }
 }

@@ -43,11 +43,6 @@ pub enum AgentError {
     Socket(BindError),
     /// The coordinator will not have this agent; trying again is of no use.
     Refused(Refusal),
-    /// The coordinator speaks another major version.
-    VersionMismatch {
-        /// Where it was reached.
-        coordinator: String,
-    },
     /// Processes were to be stopped and are still there.
     StillRunning {
         /// How many.
@@ -90,9 +85,6 @@ impl fmt::Display for AgentError {
             ),
             Self::Socket(error) => write!(f, "{error}"),
             Self::Refused(refusal) => write!(f, "the coordinator refuses this agent: {}", refusal.detail),
-            Self::VersionMismatch { coordinator } => {
-                write!(f, "the coordinator at {coordinator} speaks another version; install the same on both")
-            }
             Self::StillRunning { count } => write!(f, "{count} server processes could not be ended in time"),
         }
     }

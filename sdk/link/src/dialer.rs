@@ -199,7 +199,8 @@ pub enum DialError {
         /// What it said.
         reason: CloseReason,
     },
-    /// The listener speaks another major version. Trying again will not help.
+    /// What answers there speaks another major version. It has not shown its key, so it may be somebody else; look again
+    /// later.
     VersionMismatch {
         /// Who was dialled.
         addr: SocketAddr,
@@ -232,7 +233,7 @@ impl fmt::Display for DialError {
             Self::Busy { addr } => write!(f, "{addr} takes no further links at the moment: try again later"),
             Self::Refused { addr, reason } => write!(f, "{addr} refused: {reason}"),
             Self::VersionMismatch { addr } => {
-                write!(f, "{addr} speaks another version: use the same release on both sides")
+                write!(f, "what answers at {addr} speaks another version: use the same release on both sides")
             }
             Self::NotPlaygate { addr } => write!(f, "{addr} is not a Playgate listener: check address and port"),
             Self::Socket(error) => error.fmt(f),
