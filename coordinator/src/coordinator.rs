@@ -19,6 +19,7 @@ use crate::driver::Driver;
 use crate::keyfile::{KEY_FILE, KeyFile, KeyFileError, OPERATOR_KEY_FILE, write_operator_key};
 use crate::mint::Minter;
 use crate::peer::{self, PeerCounters, Shared};
+use crate::refusals;
 use crate::store::space::{Guard, Space};
 use crate::store::{Loaded, Sqlite, Store, StoreError, Writer};
 
@@ -189,9 +190,11 @@ impl Coordinator {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let Self { driver, listener, shared, .. } = self;
         let listener = Arc::new(listener);
+        let logging = tokio::spawn(refusals::log(Arc::clone(listener.counters()), Arc::clone(&shared.counters)));
         let accepting = tokio::spawn(accept(Arc::clone(&listener), shared));
         let outcome = driver.run(shutdown).await;
         accepting.abort();
+        logging.abort();
         listener.close(CloseCode::ShuttingDown, "the coordinator shuts down", std::time::Duration::from_secs(1)).await;
         outcome.map_err(RunError)
     }

@@ -29,6 +29,7 @@ mod driver;
 pub mod keyfile;
 mod mint;
 mod peer;
+mod refusals;
 pub mod store;
 
 pub use config::{CoordinatorConfig, FleetFileError, read_fleets};

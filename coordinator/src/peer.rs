@@ -44,6 +44,8 @@ pub(crate) struct Shared {
 pub struct PeerCounters {
     /// Links without a valid first frame in time.
     pub no_hello: AtomicU64,
+    /// Peers whose hello was refused.
+    pub not_welcome: AtomicU64,
     /// Frames that were not a message of the peer's role.
     pub bad_frames: AtomicU64,
     /// Links closed because the peer did not read.
@@ -144,6 +146,7 @@ impl Peer {
         let queued = match output {
             Output::Welcome { version, now_ms, role, .. } => self.welcome(version, now_ms, role),
             Output::Refuse { refusal, .. } => {
+                self.shared.counters.not_welcome.fetch_add(1, Ordering::Relaxed);
                 let code = if refusal.retry_after_ms > 0 { CloseCode::Busy } else { CloseCode::Refused };
                 let _ = self.sender.queue(&Greeting::Refused(refusal));
                 return Err((code, "see the greeting"));
@@ -187,10 +190,10 @@ impl Peer {
             Welcomed::Operator => (Role::Operator, WelcomeRole::Operator),
         };
         self.role = Some(kind);
+        self.sender.introduced();
         self.sender.queue(&Greeting::Welcome(Welcome { version, now_ms, role }))
     }
 }
-        self.sender.introduced();
 
 /// The next frame, decoded as the one message type of the peer's role. Cancel-safe, as the receiver is.
 async fn receive(receiver: &mut FrameReceiver, link: LinkId, role: Option<Role>) -> Result<Input, RecvError> {
