@@ -100,6 +100,9 @@ const SHELL_PATHS: &[&str] = &["std::fs", "std::thread", "std::process", "std::e
 
 const LINES_MAX: usize = 600;
 
+/// The allocation counters of two tests: `GlobalAlloc` cannot be implemented otherwise.
+const MAY_BE_UNSAFE: &[&str] = &["sdk/gate/tests/gate/allocations.rs", "sdk/token/tests/no_alloc.rs"];
+
 #[test]
 fn imports_point_one_way() {
     let graph = Graph::of_the_workspace();
@@ -176,6 +179,35 @@ fn files_are_short_enough_to_read_and_name_no_machine() {
 }
 
 #[test]
+fn no_code_is_unsafe_but_two_allocation_counters() {
+    let files = repository_files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
+    let (mut found, mut lines) = (BTreeSet::new(), 0);
+    for path in files {
+        let Ok(source) = std::fs::read_to_string(&path) else { continue }; // deleted, and not yet committed
+        let count = unsafe_lines(&source);
+        let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        if MAY_BE_UNSAFE.contains(&name.as_str()) {
+            found.insert(name);
+        } else {
+            lines += count;
+            assert_eq!(count, 0, "{name}");
+        }
+    }
+    assert_eq!((lines, found.len()), (0, MAY_BE_UNSAFE.len()));
+    // The compiler holds it too: every member has the workspace's lints, or forbids it in its library itself.
+    for member in MAY_IMPORT.iter().map(|(name, _)| package_dir(name)) {
+        let manifest: toml::Table =
+            toml::from_str(&std::fs::read_to_string(member.join("Cargo.toml")).unwrap()).unwrap();
+        let inherits = manifest["lints"].get("workspace").and_then(toml::Value::as_bool) == Some(true);
+        let forbids =
+            || std::fs::read_to_string(member.join("src/lib.rs")).unwrap().contains("#![forbid(unsafe_code)]");
+        assert!(inherits || forbids(), "{}", member.display());
+    }
+    let workspace: toml::Table = toml::from_str(&std::fs::read_to_string(root().join("Cargo.toml")).unwrap()).unwrap();
+    assert_eq!(workspace["workspace"]["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+}
+
+#[test]
 fn the_checks_find_what_they_are_there_to_find() {
     let edge = |from: &str, to: &str| (from.to_owned(), BTreeSet::from([to.to_owned()]));
     let graph = |edges: &[(&str, &str)]| Graph {
@@ -198,6 +230,9 @@ fn the_checks_find_what_they_are_there_to_find() {
     let through_ring = graph(&[("playgate-token", "ring"), ("ring", "getrandom")]);
     assert!(through_ring.reach("playgate-token", &[]).contains("getrandom"));
     assert!(!through_ring.reach("playgate-token", &["ring"]).contains("getrandom"));
+
+    assert_eq!(unsafe_lines("fn f() {\n    unsafe { g() } // why\n}\nunsafe impl Send for T {}"), 2);
+    assert_eq!(unsafe_lines("// unsafe { g() }\n#![forbid(unsafe_code)]\nf(); // unsafe"), 0);
 
     for bad in [
         "use std::time::{Duration, Instant};",
@@ -356,6 +391,16 @@ fn shell_words(source: &str) -> Vec<&'static str> {
         code.contains(**path) || groups.flat_map(|g| g.split([',', ' ', '\n'])).any(|name| name == module)
     };
     SHELL_WORDS.iter().filter(has_word).chain(SHELL_PATHS.iter().filter(has_path)).copied().collect()
+}
+
+/// Lines with the keyword; comments, texts and the name of the lint do not count.
+fn unsafe_lines(source: &str) -> usize {
+    let code = |line: &str| -> String {
+        let line = if line.trim_start().starts_with("//") { "" } else { line };
+        line.split(" // ").next().unwrap().split('"').step_by(2).collect()
+    };
+    let has_it = |line: &str| code(line).split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+    source.lines().filter(|line| has_it(line)).count()
 }
 
 /// Everything under version control, or about to be.
