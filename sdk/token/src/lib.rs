@@ -25,7 +25,7 @@
 //! | [`HolderKey`] | the sender is whom it was made for | [`HolderRoot`], coordinator and this process | the same | 1 µs |
 //!
 //! The token is public; the holder key is not part of it. `PROTOCOL.md` in the repository specifies both, and
-//! `vectors/pgt1.json` holds any implementation to it.
+//! `vectors/pgt1.json` and `vectors/hostile.json` hold any implementation to it.
 //!
 //! # How does a token get from the coordinator to the server?
 //! ```

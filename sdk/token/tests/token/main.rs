@@ -4,6 +4,7 @@
 mod corpus;
 mod encoding;
 mod fuzz;
+mod hostile;
 mod ids;
 mod keys;
 mod order;

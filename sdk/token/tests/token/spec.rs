@@ -14,6 +14,10 @@ pub const TAG_LEN: usize = 16;
 /// Bytes after what is signed.
 pub const SEAL_LEN: usize = SIGNATURE_LEN + TAG_LEN;
 
+/// The order of the base point, little-endian.
+pub const L: [u8; 32] =
+    *b"\xed\xd3\xf5\x5c\x1a\x63\x12\x58\xd6\x9c\xf7\xa2\xde\xf9\xde\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10";
+
 /// RFC 5869 with SHA-256 and one block of output.
 pub fn hkdf(salt: &str, key: &[u8], info: &[u8]) -> [u8; 32] {
     let pseudorandom_key = mac(salt.as_bytes(), key);
@@ -77,4 +81,33 @@ pub fn tag(token: &mut [u8], gate_key: &[u8; 16]) {
     let hash = hasher.finish128();
     token[end..end + 8].copy_from_slice(&hash.h1.to_le_bytes());
     token[end + 8..].copy_from_slice(&hash.h2.to_le_bytes());
+}
+
+/// All encodings of the points whose order divides 8.
+pub fn small_order_points() -> Vec<(&'static str, [u8; 32])> {
+    let (zeros, ones) = ("00".repeat(30), "ff".repeat(30));
+    let order_8 = [
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03",
+    ];
+    [
+        ("the identity", format!("01{zeros}00")),
+        ("the identity with a sign", format!("01{zeros}80")),
+        ("the identity as p + 1", format!("ee{ones}7f")),
+        ("the identity as p + 1 with a sign", format!("ee{ones}ff")),
+        ("of order 2", format!("ec{ones}7f")),
+        ("of order 2 with a sign", format!("ec{ones}ff")),
+        ("of order 4", format!("00{zeros}00")),
+        ("of order 4, negative", format!("00{zeros}80")),
+        ("of order 4 as p", format!("ed{ones}7f")),
+        ("of order 4 as p, negative", format!("ed{ones}ff")),
+        ("of order 8, first", format!("{}05", order_8[0])),
+        ("of order 8, first, negative", format!("{}85", order_8[0])),
+        ("of order 8, second", format!("{}7a", order_8[1])),
+        ("of order 8, second, negative", format!("{}fa", order_8[1])),
+    ]
+    .map(|(name, hex)| {
+        (name, std::array::from_fn(|place| u8::from_str_radix(&hex[2 * place..2 * place + 2], 16).unwrap()))
+    })
+    .to_vec()
 }

@@ -3,7 +3,7 @@
 use playgate_token::*;
 
 use super::*;
-use crate::spec::{self, SEAL_LEN};
+use crate::spec::{self, L, SEAL_LEN, small_order_points};
 use crate::support::*;
 
 pub fn make(world: &World) -> Vectors {
@@ -242,10 +242,6 @@ fn reject_by_content(broken: &mut Broken<'_>) {
     }
 }
 
-/// The order of the base point, little-endian.
-const L: [u8; 32] =
-    *b"\xed\xd3\xf5\x5c\x1a\x63\x12\x58\xd6\x9c\xf7\xa2\xde\xf9\xde\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10";
-
 fn reject_by_signature(broken: &mut Broken<'_>) {
     let world = broken.world;
     broken.signature("signature all zero", Reject::SmallOrder, |signature| signature.fill(0));
@@ -303,34 +299,6 @@ fn make_rejected_keys() -> Vec<RejectedKey> {
         .chain(above_p)
         .map(|(name, reason, bytes)| RejectedKey { name, reason: reason.to_owned(), public_key: to_hex(&bytes) })
         .collect()
-}
-
-/// All encodings of the points whose order divides 8.
-fn small_order_points() -> Vec<(&'static str, [u8; 32])> {
-    let zeros = "00".repeat(30);
-    let ones = "ff".repeat(30);
-    let order_8 = [
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03",
-    ];
-    [
-        ("the identity", format!("01{zeros}00")),
-        ("the identity with a sign", format!("01{zeros}80")),
-        ("the identity as p + 1", format!("ee{ones}7f")),
-        ("the identity as p + 1 with a sign", format!("ee{ones}ff")),
-        ("of order 2", format!("ec{ones}7f")),
-        ("of order 2 with a sign", format!("ec{ones}ff")),
-        ("of order 4", format!("00{zeros}00")),
-        ("of order 4, negative", format!("00{zeros}80")),
-        ("of order 4 as p", format!("ed{ones}7f")),
-        ("of order 4 as p, negative", format!("ed{ones}ff")),
-        ("of order 8, first", format!("{}05", order_8[0])),
-        ("of order 8, first, negative", format!("{}85", order_8[0])),
-        ("of order 8, second", format!("{}7a", order_8[1])),
-        ("of order 8, second, negative", format!("{}fa", order_8[1])),
-    ]
-    .map(|(name, hex)| (name, from_hex(&hex).try_into().unwrap()))
-    .to_vec()
 }
 
 /// Adds two little-endian numbers.
