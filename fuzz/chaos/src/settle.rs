@@ -1,0 +1,162 @@
+//! Everything at rest: nobody begins anything, and then both sides must come to the same view; and the end of a run.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use playgate_protocol::api::ProcessStatus;
+use playgate_protocol::{PlayerSessionId, ServerProcessId};
+
+use crate::Outcome;
+use crate::compare::{Findings, Kind};
+use crate::database::Database;
+use crate::leftovers;
+use crate::load::{Load, Shared};
+use crate::net::Place;
+use crate::served::Served;
+use crate::world::{PATIENCE, World, fleet};
+
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Players whose joins were compared, and those of whom only their dead server knew.
+#[derive(Debug, Default)]
+pub struct Joins {
+    confirmed: BTreeSet<PlayerSessionId>,
+    /// Admitted by a server that was killed before it could report it.
+    pub died_with_server: u64,
+    /// Times that both sides were found to hold the same players.
+    pub agreed: u64,
+}
+
+/// Holds the load until the servers and the coordinator have the same players, and lets it go on.
+pub async fn settle(world: &World, shared: &Shared, served: &mut Served, joins: &mut Joins) -> Outcome<Findings> {
+    let _held = shared.hold().await;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let differences = differences(world, served, joins)?;
+        if differences.is_empty() {
+            joins.agreed += 1;
+            return Ok(Findings::new());
+        }
+        if Instant::now() > deadline {
+            return Ok(differences.into_iter().map(|what| (Kind::Unknown, what)).collect());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Where the two views differ at this moment.
+fn differences(world: &World, served: &mut Served, joins: &mut Joins) -> Outcome<Vec<String>> {
+    served.read()?;
+    let database = Database::open(&world.data())?;
+    let (players, processes) = (database.players()?, database.processes()?);
+    let mut differences = Vec::new();
+    for (player, (_, servers)) in &served.admitted {
+        if joins.confirmed.contains(player) {
+            continue;
+        }
+        // Who was forgotten had been over for ten minutes, and each was compared before.
+        if players.get(player).is_none_or(|row| row.joined) {
+            joins.confirmed.insert(*player);
+            continue;
+        }
+        if servers.iter().all(|server| ended_without_a_word(served, &processes, *server)) {
+            joins.confirmed.insert(*player);
+            joins.died_with_server += 1;
+        } else {
+            differences.push(format!("{player} was admitted by {servers:?}, and has not joined"));
+        }
+    }
+    let live = |status: &str| !matches!(status, "ENDED" | "LAUNCHING");
+    for (process, row) in processes.iter().filter(|(_, row)| live(&row.status)) {
+        let hosting = served.hosting(*process).map(|session| session.to_string());
+        if row.session != hosting {
+            differences.push(format!("{process} hosts {:?}, and says {hosting:?}", row.session));
+            continue;
+        }
+        let Some(session) = &row.session else { continue };
+        let active = players.iter().filter(|(_, player)| player.status == "ACTIVE");
+        let active = active.filter(|(_, player)| player.session.to_string() == *session).map(|(id, _)| *id);
+        let (active, present) = (active.collect::<BTreeSet<_>>(), &served.servers[process].present);
+        if active != *present {
+            differences.push(format!("{session}: active are {active:?}, and on the server {present:?}"));
+        }
+    }
+    Ok(differences)
+}
+
+/// Ended, and not in the good order in which its last reports are delivered.
+fn ended_without_a_word(
+    served: &Served,
+    processes: &std::collections::BTreeMap<ServerProcessId, crate::database::ProcessRow>,
+    server: ServerProcessId,
+) -> bool {
+    let ended = processes.get(&server).is_none_or(|row| row.status == "ENDED");
+    ended && served.servers.get(&server).and_then(|server| server.delivered) != Some(true)
+}
+
+/// Ends the load, all game sessions and all processes, and looks at what is left.
+pub async fn finish(world: &mut World, load: Load, served: &mut Served, joins: &mut Joins) -> Outcome<Findings> {
+    let mut findings = settle(world, &load.shared, served, joins).await?;
+    let mut found = |kind, what: String| {
+        findings.insert((kind, what));
+    };
+    load.stop();
+    wait("the load comes to its end", || Ok(load.is_over())).await?;
+    let shared = load.shared.clone();
+    load.join()?;
+    for session in Database::open(&world.data())?.live_sessions()? {
+        let info = world.operator.terminate_game_session(session, Duration::from_secs(5)).await?;
+        shared.ledger().saw_session(&info);
+    }
+    let data = world.data();
+    wait("all game sessions are over", || Ok(Database::open(&data)?.live_sessions()?.is_empty())).await?;
+    for what in settle(world, &shared, served, joins).await? {
+        found(what.0, what.1);
+    }
+    let agents = [world.agent_pid(Place::HostA)?, world.agent_pid(Place::HostB)?];
+    let deadline = Instant::now() + PATIENCE;
+    world.operator.set_processes_per_host(fleet()?, 0).await?;
+    loop {
+        let live = world.live().await?;
+        if live.is_empty() {
+            break;
+        }
+        if Instant::now() > deadline {
+            found(Kind::Process, format!("{} servers do not end: {:?}", live.len(), live[0]));
+            break;
+        }
+        for process in live.iter().filter(|process| process.status != ProcessStatus::Draining) {
+            world.operator.stop_process(process.id, Duration::from_secs(3)).await?;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    if wait("no zombie", || Ok(leftovers::zombies_of(&agents).is_empty())).await.is_err() {
+        found(Kind::Process, format!("zombies: {:?}", leftovers::zombies_of(&agents)));
+    }
+    for place in Place::HOSTS {
+        if !world.stop_agent(place).await? {
+            found(Kind::Process, format!("the agent of {} ended badly", place.as_str()));
+        }
+    }
+    if !world.stop_coordinator().await? {
+        found(Kind::Process, "the coordinator ended badly".to_owned());
+    }
+    let run = world.setup.run.clone();
+    if wait("nobody is left", || Ok(leftovers::of(&run).is_empty())).await.is_err() {
+        for pid in leftovers::of(&run) {
+            found(Kind::Process, format!("left behind: {pid} {}", leftovers::command_line(pid)));
+        }
+    }
+    Ok(findings)
+}
+
+async fn wait(what: &str, mut is_so: impl FnMut() -> Outcome<bool>) -> Outcome<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so()? {
+        if Instant::now() > deadline {
+            return Err(format!("not within {PATIENCE:?}: {what}").into());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}
