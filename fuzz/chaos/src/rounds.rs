@@ -20,6 +20,8 @@ use crate::world::{PATIENCE, Setup, World};
 
 /// Rounds between two times at which everything comes to rest.
 const SETTLE_EVERY: u64 = 25;
+/// A load that stands still, because no server is free, is no reason to wait for it for ever.
+const BUSY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Acknowledged objects of each kind that are also asked for by the API after a round.
 const ASKED_PER_ROUND: usize = 8;
 
@@ -96,7 +98,7 @@ impl Chaos {
 
     async fn round(&mut self, number: u64, fault: Fault, invent: bool) -> Outcome<Round> {
         let facts_before = self.load.shared.ledger().counts.total();
-        tokio::time::sleep(self.rng.millis(0, 400)).await;
+        self.busy(facts_before).await;
         if invent {
             self.load.shared.ledger().invent();
         }
@@ -119,6 +121,15 @@ impl Chaos {
         self.report.facts_acknowledged(&self.load.shared, &self.served, &self.joins);
         let findings = self.report.findings.len();
         Ok(Round { number, what, answers, took, facts, fresh: facts - facts_before, findings })
+    }
+
+    /// Waits until some more facts were acknowledged, so that what happens next happens to a busy world.
+    async fn busy(&mut self, facts_before: u64) {
+        let (enough, deadline) = (facts_before + self.rng.between(5, 40), Instant::now() + BUSY_WAIT_MAX);
+        while self.load.shared.ledger().counts.total() < enough && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        tokio::time::sleep(Duration::from_micros(self.rng.between(0, 20_000))).await;
     }
 
     /// Lets it happen, and mends it. Of a killed coordinator, how long until the next one answered.
