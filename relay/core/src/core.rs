@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use playgate_protocol::handshake::Datagram;
 use playgate_protocol::relay::{
-    ConnectionId, DataKind, HEADER_BYTES, Header, PATH_CHALLENGE_BYTES, PAYLOAD_BYTES_MAX, PING_BYTES, RESET_BYTES,
-    RefuseCode, Reset,
+    ConnectionId, DataKind, HEADER_BYTES, Header, PATH_CHALLENGE_BYTES, PAYLOAD_BYTES_MAX, PING_BYTES, Pass,
+    RESET_BYTES, RefuseCode, Reset,
 };
 use playgate_protocol::{PlayerSessionId, ServerProcessId, TimeMs};
 use ring::hmac;
@@ -305,8 +305,19 @@ impl Core {
                 self.end(slot, None);
                 Ok(Verdict::Done)
             }
-            DataKind::Pong | DataKind::PathChallenge => Err(DropReason::WrongKind),
+            DataKind::Renew => self.renew(now, slot, payload),
+            DataKind::Pong | DataKind::PathChallenge | DataKind::FreshPass => Err(DropReason::WrongKind),
         }
+    }
+
+    /// Makes a fresh pass of one that is as long.
+    fn renew(&mut self, now: Now, slot: Slot, pass: &[u8]) -> Result<Verdict, DropReason> {
+        let flow = self.table.get(slot).expect("it was found just before");
+        let pass = Pass(pass.try_into().map_err(|_| DropReason::Malformed)?);
+        let fresh = self.fresh_pass(now, flow.player_session, flow.connection, &pass)?;
+        let flow = self.table.get_mut(slot).expect("it was found just before");
+        reply(flow, &mut self.reply, DataKind::FreshPass, &fresh.0);
+        Ok(Verdict::Reply)
     }
 
     fn challenge_only(&mut self, now: Now, from: SocketAddr, slot: Slot, len: usize) -> Verdict {

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use playgate_protocol::relay::{Accept, ConnectionId, Hello, Open, PassClaims, PassRefused, Refuse, RefuseCode};
+use playgate_protocol::PlayerSessionId;
+use playgate_protocol::relay::{
+    Accept, ConnectionId, Hello, Open, PASS_LIFE_MS, Pass, PassClaims, PassRefused, Refuse, RefuseCode,
+};
 
 use crate::bucket::Rate;
 use crate::core::{Core, Now, Output, Verdict};
@@ -30,10 +33,7 @@ impl Core {
             return Err(DropReason::OpenRate);
         }
         let secrets = self.secrets.clone().ok_or(DropReason::PassSecret)?;
-        let claims = secrets.open(&open.pass).map_err(|refused| match refused {
-            PassRefused::UnknownSecret => DropReason::PassSecret,
-            PassRefused::Seal | PassRefused::Claims => DropReason::PassSeal,
-        })?;
+        let claims = secrets.open(&open.pass).map_err(pass_refused)?;
         if !open.verify(&claims.flow_key) {
             return Err(DropReason::OpenProof);
         }
@@ -56,7 +56,7 @@ impl Core {
             Some((_, opened_us)) if open.relay_time_us < opened_us => return Err(DropReason::OpenStale),
             // The same once more: the ACCEPT was lost.
             Some((connection, opened_us)) if open.relay_time_us == opened_us => {
-                self.accept(open, claims, secrets, connection);
+                self.accept(now, open, claims, secrets, connection);
                 return Ok(Verdict::Reply);
             }
             _ => {}
@@ -72,7 +72,7 @@ impl Core {
         let flow = Flow::new(now.clock, from, claims, keys, connection, open.relay_time_us);
         self.counters.opened += 1;
         self.counters.reopened += u64::from(self.table.insert(flow));
-        self.accept(open, claims, secrets, connection);
+        self.accept(now, open, claims, secrets, connection);
         let (player_session, process) = (claims.player_session, claims.process);
         self.outputs.push_back(Output::PlayerAt { player_session, process, address: from });
         Ok(Verdict::Open { slot: connection.slot(), server: claims.server })
@@ -94,17 +94,47 @@ impl Core {
         }
     }
 
-    fn accept(&mut self, open: &Open<'_>, claims: &PassClaims, secrets: &Secrets, connection: ConnectionId) {
-        // Whoever is in may come back until the end.
-        let claims = PassClaims { use_by_ms: claims.valid_until_ms, ..claims.clone() };
+    fn accept(&mut self, now: Now, open: &Open<'_>, claims: &PassClaims, secrets: &Secrets, connection: ConnectionId) {
         let opening = [open.nonce.as_slice(), &open.relay_time_us.to_le_bytes(), &connection.0];
         let accept = Accept {
             nonce: open.nonce,
             relay_time_us: open.relay_time_us,
             connection,
             reset_token: self.resets.token(connection),
-            fresh_pass: secrets.current.reseal(&claims, &opening),
+            fresh_pass: secrets.current.reseal(&fresh(now, claims), &opening),
         };
         accept.seal(&claims.flow_key, &mut self.reply);
+    }
+
+    /// Whoever is in may come back for a while, and asks for the next one before that is over.
+    pub(crate) fn fresh_pass(
+        &mut self,
+        now: Now,
+        player_session: PlayerSessionId,
+        connection: ConnectionId,
+        pass: &Pass,
+    ) -> Result<Pass, DropReason> {
+        if !self.open_bucket.take(now.clock, OPENS, 1) {
+            return Err(DropReason::OpenRate);
+        }
+        let secrets = self.secrets.as_ref().ok_or(DropReason::PassSecret)?;
+        let claims = secrets.open(pass).map_err(pass_refused)?;
+        if claims.player_session != player_session {
+            return Err(DropReason::PassSeal);
+        }
+        let opening = [connection.0.as_slice(), &now.ms.to_le_bytes()];
+        Ok(secrets.current.reseal(&fresh(now, &claims), &opening))
+    }
+}
+
+fn fresh(now: Now, claims: &PassClaims) -> PassClaims {
+    let use_by_ms = now.ms.saturating_add(PASS_LIFE_MS).min(claims.valid_until_ms);
+    PassClaims { use_by_ms, ..claims.clone() }
+}
+
+fn pass_refused(refused: PassRefused) -> DropReason {
+    match refused {
+        PassRefused::UnknownSecret => DropReason::PassSecret,
+        PassRefused::Seal | PassRefused::Claims => DropReason::PassSeal,
     }
 }

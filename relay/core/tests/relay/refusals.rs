@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use playgate_protocol::handshake::Datagram;
 use playgate_protocol::relay::{
-    ConnectionId, Cookie, DataKind, FlowKey, HEADER_BYTES, Hello, OPEN_BYTES, PAYLOAD_BYTES_MAX, PassClaims, Refuse,
-    RefuseCode, RelaySecret,
+    ConnectionId, Cookie, DataKind, FlowKey, HEADER_BYTES, Hello, OPEN_BYTES, PASS_BYTES, PAYLOAD_BYTES_MAX,
+    PassClaims, Refuse, RefuseCode, RelaySecret,
 };
 use playgate_relay_core::limits::{HELLO_BURST, OPENS_PER_PREFIX_BURST};
 use playgate_relay_core::{DropReason, Secrets, Verdict};
@@ -76,7 +76,7 @@ type Row = (DropReason, fn(&mut World) -> Verdict);
 const DROPS: &[Row] = &[
     (DropReason::Malformed, |world| world.from(from(), b"")),
     (DropReason::Malformed, |world| world.from(from(), &[1; HEADER_BYTES - 1])),
-    (DropReason::Malformed, |world| world.from(from(), &[7; 64])),
+    (DropReason::Malformed, |world| world.from(from(), &[9; 64])),
     (DropReason::Malformed, |world| world.from(from(), b"PR1H, and too short")),
     (DropReason::Malformed, |world| {
         let datagram = hand(world).datagram(DataKind::Ping, b"not 16 bytes");
@@ -84,6 +84,23 @@ const DROPS: &[Row] = &[
     }),
     (DropReason::WrongKind, |world| {
         let datagram = hand(world).datagram(DataKind::Pong, &[0; 16]);
+        world.from(from(), &datagram)
+    }),
+    (DropReason::WrongKind, |world| {
+        let datagram = hand(world).datagram(DataKind::FreshPass, &[0; PASS_BYTES]);
+        world.from(from(), &datagram)
+    }),
+    (DropReason::Malformed, |world| {
+        let datagram = hand(world).datagram(DataKind::Renew, &[0; PASS_BYTES - 1]);
+        world.from(from(), &datagram)
+    }),
+    (DropReason::PassSecret, |world| {
+        let datagram = hand(world).datagram(DataKind::Renew, &[0; PASS_BYTES]);
+        world.from(from(), &datagram)
+    }),
+    (DropReason::PassSeal, |world| {
+        let another = secret(1).seal(&claims(2), [7; 16]);
+        let datagram = hand(world).datagram(DataKind::Renew, &another.0);
         world.from(from(), &datagram)
     }),
     (DropReason::WrongKind, |world| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use playgate_protocol::relay::{FlowKey, FlowState, PassClaims, RefuseCode, SendError};
+use playgate_protocol::relay::{Accept, FlowKey, FlowState, PASS_LIFE_MS, PassClaims, RefuseCode, SendError};
 use playgate_relay_core::{Closed, DropReason, Output, Secrets, Verdict};
 
 use crate::world::*;
@@ -105,7 +105,7 @@ fn an_old_datagram_from_the_old_place_moves_nobody_back() {
 fn after_a_restart_the_first_datagram_is_answered_by_a_reset_and_the_fresh_pass_opens_the_flow_again() {
     let mut world = World::new();
     let mut ann = world.joined(1);
-    world.wait(Duration::from_millis(USE_BY_MS + 1)); // the first pass has expired
+    world.keep(&mut ann, Duration::from_secs(1_800)); // the first pass has expired, and the one of the ACCEPT
     world.restart();
     let datagram = ann.wrapped(b"a datagram of some length");
     assert_eq!(world.send(&mut ann, &datagram), Verdict::Reply);
@@ -115,6 +115,18 @@ fn after_a_restart_the_first_datagram_is_answered_by_a_reset_and_the_fresh_pass_
     assert_eq!(world.say(&mut ann, b"again"), Verdict::Forward(0));
     assert!(matches!(world.from(ann.address, &datagram), Verdict::Reply | Verdict::Drop(_)), "the old one is no use");
     assert_eq!(world.at_servers.len(), 1);
+}
+
+#[test]
+fn a_pass_that_was_not_renewed_opens_nothing() {
+    let mut world = World::new();
+    let mut ann = world.joined(1);
+    world.wait(Duration::from_millis(PASS_LIFE_MS));
+    world.restart();
+    let datagram = ann.wrapped(b"a datagram of some length");
+    world.send(&mut ann, &datagram);
+    world.exchange(&mut ann);
+    assert_eq!(ann.flow.state(), FlowState::Refused(RefuseCode::Expired));
 }
 
 #[test]
@@ -163,17 +175,18 @@ fn pings_keep_a_flow_and_measure_the_round_trip() {
 }
 
 #[test]
-fn a_repeated_open_gets_the_same_accept_and_an_old_one_nothing() {
+fn a_repeated_open_finds_the_same_flow_and_an_old_one_nothing() {
     let mut world = World::new();
     let mut ann = world.player(1);
     let hello = ann.flow.poll_transmit().unwrap();
     world.send(&mut ann, hello.as_slice());
     let open = ann.flow.poll_transmit().unwrap();
     assert!(matches!(world.send(&mut ann, open.as_slice()), Verdict::Open { slot: 0, .. }));
-    let accept = world.core.reply().to_vec();
+    let accepted = |world: &World| Accept::open(world.core.reply(), &claims(1).flow_key).unwrap();
+    let accept = accepted(&world);
     world.wait(Duration::from_secs(2));
     assert_eq!(world.from(ann.address, open.as_slice()), Verdict::Reply);
-    assert_eq!(world.core.reply(), accept);
+    assert_eq!(accepted(&world).connection, accept.connection, "the same flow, and nothing was opened anew");
     assert_eq!(world.from("192.0.2.1:1001".parse().unwrap(), open.as_slice()), Verdict::Drop(DropReason::CookieMac));
     // The player opens it anew; the first OPEN is history.
     let mut again = world.player(1);

@@ -167,6 +167,17 @@ impl World {
         self.now = until;
     }
 
+    /// Time passes, and the player does what he does meanwhile.
+    pub fn keep(&mut self, player: &mut Player, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            let at = player.flow.poll_timeout().unwrap().clamp(self.now, until);
+            self.wait(at - self.now);
+            player.flow.handle_timeout(at);
+            self.exchange(player);
+        }
+    }
+
     pub fn collect(&mut self, player: &mut Player) {
         while let Some(output) = self.core.poll_output() {
             if let Output::Send { to, datagram } = &output

@@ -70,12 +70,24 @@ pub enum DataKind {
     PathResponse = 5,
     /// The flow ends. From the player, or from the relay with a [`RefuseCode`](super::RefuseCode) as payload.
     Close = 6,
+    /// This is my pass; it expires soon. From the player.
+    Renew = 7,
+    /// Take this one. From the relay.
+    FreshPass = 8,
 }
 
 impl DataKind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Data, Self::Ping, Self::Pong, Self::PathChallenge, Self::PathResponse, Self::Close];
+    pub const ALL: [Self; 8] = [
+        Self::Data,
+        Self::Ping,
+        Self::Pong,
+        Self::PathChallenge,
+        Self::PathResponse,
+        Self::Close,
+        Self::Renew,
+        Self::FreshPass,
+    ];
 
     /// The kind with this byte.
     #[must_use]
@@ -243,7 +255,7 @@ mod tests {
         assert_eq!(Header::read(&header[..19]), None);
         for byte in 0..=u8::MAX {
             header[0] = byte;
-            assert_eq!(Header::read(&header).is_some(), (1..=6).contains(&byte), "{byte}");
+            assert_eq!(Header::read(&header).is_some(), (1..=8).contains(&byte), "{byte}");
         }
     }
 

@@ -45,6 +45,12 @@ pub const PING_BYTES: usize = 16;
 /// Payload of a path challenge and its response.
 pub const PATH_CHALLENGE_BYTES: usize = 8;
 
+/// How long a fresh pass opens a flow again. A revocation has to be remembered for this long, and for as long as a
+/// reservation.
+pub const PASS_LIFE_MS: u64 = 10 * 60_000;
+/// A player asks for a fresh pass this often, so that one request of two may be lost.
+pub const RENEW_EVERY_MS: u64 = 3 * 60_000;
+
 /// Length of every sealed pass.
 pub const PASS_BYTES: usize = 1 + 4 + 16 + pass::CLAIMS_BYTES + 16;
 /// Length of every HELLO.
@@ -64,6 +70,7 @@ pub const RESET_TOKEN_BYTES: usize = 16;
 
 // No answer is longer than what it answers, so a forged source address gains nothing.
 const _: () = assert!(COOKIE_BYTES < HELLO_BYTES && ACCEPT_BYTES < OPEN_BYTES && REFUSE_BYTES < OPEN_BYTES);
+const _: () = assert!(2 * RENEW_EVERY_MS < PASS_LIFE_MS);
 const _: () = assert!(RESET_BYTES < HEADER_BYTES + PING_BYTES);
 const _: () = assert!(HEADER_BYTES + PATH_CHALLENGE_BYTES <= RESET_BYTES);
 // A handshake with the game server passes as payload.

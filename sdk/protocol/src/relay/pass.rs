@@ -156,12 +156,13 @@ impl RelaySecret {
         Pass(pass)
     }
 
-    /// A fresh pass with the same claims for whoever just opened a flow; the salt follows from the opening, so that the
-    /// same opening gets the same bytes again.
+    /// A pass for whoever just opened a flow. The salt follows from the claims and the opening, so that no salt is ever
+    /// used for two passes, and no randomness is needed.
     #[must_use]
     pub fn reseal(&self, claims: &PassClaims, opening: &[&[u8]]) -> Pass {
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.bytes));
         context.update(b"playgate v1 relay fresh pass");
+        context.update(&encode(claims));
         opening.iter().for_each(|part| context.update(part));
         let salt = *context.sign().as_ref().first_chunk().expect("HMAC-SHA256 has 32 bytes");
         self.seal(claims, salt)
@@ -309,11 +310,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_pass_is_the_same_for_the_same_opening_only() {
+    fn a_fresh_pass_has_a_salt_of_its_own() {
         let secret = RelaySecret::new(3, [1; 32]);
         let fresh = secret.reseal(&claims(), &[b"nonce", b"time"]);
         assert!(fresh == secret.reseal(&claims(), &[b"nonce", b"time"]));
         assert!(fresh != secret.reseal(&claims(), &[b"nonce", b"later"]));
+        let later = PassClaims { use_by_ms: claims().use_by_ms + 1, ..claims() };
+        let other = secret.reseal(&later, &[b"nonce", b"time"]);
+        assert_ne!(fresh.0[SALT], other.0[SALT], "a salt is a key, and seals one pass only");
         assert_eq!(secret.open(&fresh), Ok(claims()));
     }
 

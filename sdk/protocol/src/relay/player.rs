@@ -21,7 +21,7 @@ use ring::hmac;
 
 use super::{
     Accept, ConnectionId, Cookie, DataKind, FlowKey, HEADER_BYTES, Header, Hello, OPEN_BYTES, PATH_CHALLENGE_BYTES,
-    PAYLOAD_BYTES_MAX, PING_BYTES, Pass, Refuse, RefuseCode, Reset, TrafficKeys, Window,
+    PAYLOAD_BYTES_MAX, PING_BYTES, Pass, RENEW_EVERY_MS, Refuse, RefuseCode, Reset, TrafficKeys, Window,
 };
 use crate::handshake::{Datagram, Nonce};
 
@@ -37,6 +37,8 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 const PING_AGAIN: Duration = Duration::from_secs(1);
 /// A flow whose PINGs are not answered for this long, and on which nothing else comes, is lost.
 const LOST_AFTER: Duration = Duration::from_secs(4);
+/// Asked for with the next PING after this.
+const RENEW_EVERY: Duration = Duration::from_millis(RENEW_EVERY_MS);
 /// Control datagrams that wait to be sent. One more than a caller that sends them in time can see.
 const OUTGOING_MAX: usize = 4;
 
@@ -136,6 +138,7 @@ struct Live {
     /// When the PING was sent to which nothing came back yet.
     unanswered_since: Option<Duration>,
     round_trip: Option<Duration>,
+    renew_at: Duration,
 }
 
 impl PlayerFlow {
@@ -280,6 +283,7 @@ impl PlayerFlow {
             window: Window::default(),
             unanswered_since: None,
             round_trip: None,
+            renew_at: now.saturating_add(RENEW_EVERY),
         });
         self.access.pass = accept.fresh_pass;
         self.open = None;
@@ -304,6 +308,7 @@ impl PlayerFlow {
         match kind {
             DataKind::Data => return FlowEvent::Payload(payload),
             DataKind::Pong => self.measure(now, payload),
+            DataKind::FreshPass => self.renewed(now, payload),
             DataKind::PathChallenge if payload.len() == PATH_CHALLENGE_BYTES => {
                 self.say(DataKind::PathResponse, payload);
             }
@@ -325,11 +330,23 @@ impl PlayerFlow {
         }
     }
 
+    fn renewed(&mut self, now: Duration, pass: &[u8]) {
+        if let (Some(live), Ok(pass)) = (&mut self.live, pass.try_into()) {
+            live.renew_at = now.saturating_add(RENEW_EVERY);
+            self.access.pass = Pass(pass);
+        }
+    }
+
     fn ping(&mut self, now: Duration) {
         let Some(live) = &mut self.live else { return };
         let since = *live.unanswered_since.get_or_insert(now);
         if now.saturating_sub(since) >= LOST_AFTER {
             return self.begin(now);
+        }
+        let renew = now >= live.renew_at;
+        if renew {
+            let pass = self.access.pass;
+            self.say(DataKind::Renew, &pass.0);
         }
         let mut payload = [0; PING_BYTES];
         payload[..8].copy_from_slice(&u64::try_from(now.as_micros()).unwrap_or(u64::MAX).to_le_bytes());
