@@ -102,8 +102,11 @@ const SHELL_PATHS: &[&str] = &["std::fs", "std::thread", "std::process", "std::e
 
 const LINES_MAX: usize = 600;
 
-/// The allocation counters of two tests: `GlobalAlloc` cannot be implemented otherwise.
-const MAY_BE_UNSAFE: &[&str] = &["sdk/gate/tests/gate/allocations.rs", "sdk/token/tests/no_alloc.rs"];
+/// The system calls that move many datagrams at once, each behind a safe function.
+const MAY_BE_UNSAFE: &[&str] =
+    &["relay/src/os/address.rs", "relay/src/os/recv.rs", "relay/src/os/send.rs", "relay/src/os/steer.rs"];
+/// Lines of code in them that say `unsafe`.
+const UNSAFE_LINES_MAX: usize = 16;
 
 #[test]
 fn imports_point_one_way() {
@@ -181,7 +184,7 @@ fn files_are_short_enough_to_read_and_name_no_machine() {
 }
 
 #[test]
-fn no_code_is_unsafe_but_two_allocation_counters() {
+fn no_code_is_unsafe_but_the_system_calls_of_the_relay() {
     let files = repository_files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
     let (mut found, mut lines) = (BTreeSet::new(), 0);
     for path in files {
@@ -189,21 +192,20 @@ fn no_code_is_unsafe_but_two_allocation_counters() {
         let count = unsafe_lines(&source);
         let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
         if MAY_BE_UNSAFE.contains(&name.as_str()) {
+            lines += count;
             found.insert(name);
         } else {
-            lines += count;
             assert_eq!(count, 0, "{name}");
         }
     }
-    assert_eq!((lines, found.len()), (0, MAY_BE_UNSAFE.len()));
-    // The compiler holds it too: every member has the workspace's lints, or forbids it in its library itself.
+    assert!(lines <= UNSAFE_LINES_MAX, "{lines}");
+    assert_eq!(found.len(), MAY_BE_UNSAFE.len());
+    // The compiler holds it too: every member but the relay's shell has the workspace's lints.
     for member in MAY_IMPORT.iter().map(|(name, _)| package_dir(name)) {
         let manifest: toml::Table =
             toml::from_str(&std::fs::read_to_string(member.join("Cargo.toml")).unwrap()).unwrap();
         let inherits = manifest["lints"].get("workspace").and_then(toml::Value::as_bool) == Some(true);
-        let forbids =
-            || std::fs::read_to_string(member.join("src/lib.rs")).unwrap().contains("#![forbid(unsafe_code)]");
-        assert!(inherits || forbids(), "{}", member.display());
+        assert!(inherits || member.ends_with("relay"), "{}", member.display());
     }
     let workspace: toml::Table = toml::from_str(&std::fs::read_to_string(root().join("Cargo.toml")).unwrap()).unwrap();
     assert_eq!(workspace["workspace"]["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));

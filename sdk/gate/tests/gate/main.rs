@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)] // everything in here is a test
 
-mod allocations;
 mod floor;
 mod golden;
 mod hostile;

@@ -10,8 +10,6 @@ use playgate_protocol::server::{AdmissionPolicy, Report, Revoked, VerifyingKey, 
 use playgate_protocol::{Blob, GameSessionId, List, Name, PlayerSessionId, Secret32, ServerProcessId, Ticket};
 use playgate_token::{Claims, HolderKey, MasterKey, SigningKey, mint};
 
-use crate::allocations;
-
 /// The coordinator's time when the gate hears it first.
 pub const START_MS: u64 = 1_750_000_000_000;
 /// The local clock at that moment.
@@ -132,9 +130,7 @@ impl World {
     /// One datagram to the gate. In every story a refusal takes no memory, and no reply is longer than the request. The reply is in `self.reply`.
     pub fn send(&mut self, from: SocketAddr, datagram: &[u8]) -> Verdict {
         self.reply = ReplyBuf::new();
-        let taken = allocations::taken();
-        let verdict = self.gate.handle(self.now, from, datagram, &mut self.reply);
-        let taken = allocations::taken() - taken;
+        let (verdict, taken) = measured(|| self.gate.handle(self.now, from, datagram, &mut self.reply));
         assert!(taken == 0 || matches!(verdict, Verdict::Admitted(_)), "{verdict:?} took memory");
         assert!(self.reply.as_slice().len() <= datagram.len(), "no reply is longer than the request");
         verdict
@@ -142,9 +138,8 @@ impl World {
 
     /// A bare token.
     pub fn admit(&mut self, connection: u64, token: &[u8]) -> Result<Admission, RefuseReason> {
-        let taken = allocations::taken();
-        let admitted = self.gate.admit(self.now, connection, token);
-        assert!(allocations::taken() == taken || admitted.is_ok(), "{admitted:?} took memory");
+        let (admitted, taken) = measured(|| self.gate.admit(self.now, connection, token));
+        assert!(taken == 0 || admitted.is_ok(), "{admitted:?} took memory");
         admitted
     }
 
@@ -271,4 +266,16 @@ pub fn outcomes(reports: &[Report]) -> BTreeMap<PlayerSessionId, Vec<playgate_pr
         }
     }
     outcomes
+}
+
+/// What some work gives, and how often it took memory.
+fn measured<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let mut result = None;
+    let taken = allocation_counter::measure(|| result = Some(work())).count_total;
+    (result.expect("the work was done"), taken)
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(measured(|| drop(Box::new(1))).1, 1);
 }
