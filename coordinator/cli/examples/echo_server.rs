@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use playgate::{Config, Event, PlayerSessionId, ReplyBuf, Server, Verdict};
+use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     match run() {
@@ -24,6 +25,10 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
+    // What the SDK logs, where somebody asks for it: PLAYGATE_LOG=debug, let through by the fleet's `env_pass`.
+    if let Ok(filter) = EnvFilter::try_from_env("PLAYGATE_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    }
     let port = std::env::args().skip_while(|argument| argument != "--port").nth(1);
     let port: u16 = port.ok_or("usage: echo_server --port PORT")?.parse()?;
     let socket = UdpSocket::bind(("0.0.0.0", port))?;

@@ -16,7 +16,7 @@ use world::*;
 /// `playgate dev` in this directory, with its own ports.
 fn dev(shell: &Shell, port: u16, command: &str) -> Service {
     let ports = port_range();
-    shell.start("dev", &format!("dev --listen 127.0.0.1:{port} --ports {ports} {command}"))
+    shell.start("dev", &format!("dev --listen 127.0.0.1:{port} --ports {ports} --env PLAYGATE_LOG {command}"))
 }
 
 fn echo_command() -> String {
@@ -68,7 +68,9 @@ fn the_five_steps_from_a_shell() {
     assert_eq!(dev.says("fleet dev"), "; in another shell in this directory: playgate session create dev");
 
     // 2. Start a game session. The same request again gives the same one.
-    let create = "session create dev --players 2 --property map=ruins --idempotency-key k --output json";
+    shell.file("session.data", std::str::from_utf8(&private("data of a session")).unwrap());
+    let create = "session create dev --players 2 --property map=ruins --data session.data --idempotency-key k \
+                  --output json";
     let session = shell.run(create).json();
     assert_eq!((text(&session["status"]), text(&session["fleet"])), ("Active", "dev"));
     assert_eq!((&session["max_players"], &session["process"]), (&Value::from(2), &server["id"]));

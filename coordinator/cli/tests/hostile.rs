@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD, HEXLOWER};
 use playgate_client::{Operator, read_operator_key};
 use playgate_link::{Dialer, FrameReceiver, FrameSender, Identity, LinkProfile, RecvError};
 use playgate_protocol::agent::{AgentReport, AgentReportBatch, AgentUp, ExitStatus};
@@ -98,7 +97,9 @@ impl Peer {
     /// Joined with a key that an operator made for it.
     async fn joined(world: &World, operator: &Operator, role: JoinRole) -> Self {
         let fleet = (role == JoinRole::Server).then(echo_fleet);
-        let secret = operator.create_join_key(role, fleet, 1, PATIENCE).await.unwrap().secret;
+        let key = operator.create_join_key(role, fleet, 1, PATIENCE).await.unwrap();
+        secrets::know_join_key(&key);
+        let secret = key.secret;
         let mut peer = Self::dial(world).await;
         peer.hello(hello_of(role), Credential::Join { secret });
         let greeting = peer.greeting().await;
@@ -217,7 +218,8 @@ async fn lines_are_events(world: &mut World, operator: &Operator) {
     {
         after = last.seq;
     }
-    let log = fs::read_to_string(world.dir.path().join("coordinator.log")).unwrap();
+    // As an operator has it, who asks for no more than what happens.
+    let log = readable(&fs::read_to_string(world.dir.path().join("coordinator.log")).unwrap());
     let others: Vec<&str> = log.lines().filter(|line| !line.contains(" kind=")).collect();
     assert_eq!(others.len(), 1, "the line that it runs, and no other: {others:?}");
     assert_eq!(log.lines().count() - 1, kinds.len(), "{log}");
@@ -360,25 +362,9 @@ async fn noisy_links(world: &World, operator: &Operator, noise: &mut Noise) {
     }
 }
 
-/// Every form in which a secret might be written.
-fn forms(secret: &[u8]) -> Vec<String> {
-    let mut forms = vec![
-        HEXLOWER.encode(secret),
-        BASE64.encode(secret),
-        BASE64URL_NOPAD.encode(secret),
-        BASE32_NOPAD.encode(secret).to_ascii_lowercase(),
-        format!("{secret:?}"),
-    ];
-    forms.extend(String::from_utf8(secret.to_vec()));
-    forms
-}
-
-fn is_in(log: &str, secret: &[u8]) -> Option<String> {
-    forms(secret).into_iter().find(|form| log.contains(form.as_str()))
-}
-
+/// Besides what every world is silent about.
 #[tokio::test]
-async fn no_secret_reaches_a_log() {
+async fn a_refused_key_and_a_players_address_reach_no_log() {
     let (mut world, operator) = World::running(&fleet("processes_per_host = 1"), 1).await;
     let session = operator.create_game_session(new_session(4)).await.unwrap();
     let tickets = reserve(&operator, session.id, &["ann", "bob", "cid"]).await;
@@ -387,6 +373,7 @@ async fn no_secret_reaches_a_log() {
     operator.revoke_player_session(tickets[1].player_session, PATIENCE).await.unwrap();
     assert!(join(&tickets[1]).await.is_err());
     let server_key = operator.create_join_key(JoinRole::Server, Some(echo_fleet()), 1, PATIENCE).await.unwrap();
+    secrets::know_join_key(&server_key);
     let mut stranger = Peer::dial(&world).await;
     stranger.hello(hello_of(JoinRole::Agent), Credential::Join { secret: server_key.secret.clone() });
     assert!(matches!(stranger.greeting().await, Greeting::Refused(_)), "it is for servers");
@@ -395,39 +382,11 @@ async fn no_secret_reaches_a_log() {
     let operator = world.operator().await;
     world.ready(&operator, 1).await;
 
-    let agent_key = fs::read_to_string(world.dir.path().join("agent.joinkey")).unwrap();
-    let operator_key = fs::read_to_string(world.operator_key()).unwrap();
-    let credential = world.dir.path().join(format!("agent/credentials/{}", session.process.unwrap()));
-    let credential = fs::read_to_string(credential).unwrap();
-    let last_part = |text: &str| text.trim().rsplit('/').next().unwrap().as_bytes().to_vec();
-    let mut secrets: Vec<(&str, Vec<u8>)> = vec![
-        ("the agent's join secret", last_part(&agent_key)),
-        ("a server's join secret", server_key.secret.reveal().to_vec()),
-        ("the operator's key", last_part(&operator_key)),
-        ("the credential", last_part(&credential)),
-    ];
-    for ticket in &tickets {
-        secrets.push(("a ticket", ticket.to_text().trim_start_matches("pgticket1.").as_bytes().to_vec()));
-        secrets.push(("a token", ticket.token.to_vec()));
-        secrets.push(("a token's signature", ticket.token[ticket.token.len() - 48..].to_vec()));
-        secrets.push(("a holder key", ticket.holder_key.reveal().to_vec()));
-    }
-    let keys = fs::read_to_string(world.data().join("coordinator.keys")).unwrap();
-    let keys = keys.lines().filter_map(|line| line.split_once(" = \"")?.1.strip_suffix('"'));
-    secrets.extend(keys.map(|key| ("a key of the coordinator", key.as_bytes().to_vec())));
-    assert!(secrets.len() >= 4 + 12 + 4 && secrets.iter().all(|(_, secret)| secret.len() >= 8));
-    let player = ann.socket.local_addr().unwrap().port();
-    secrets.push(("a player's address", format!("127.0.0.1:{player}").into_bytes()));
-
-    // What was logged is found by the same search, in all three logs.
     let log = world.logs();
     for known in ["coordinator runs", "linked to the coordinator", "ann is in", &session.id.to_string()] {
-        assert!(is_in(&log, known.as_bytes()).is_some(), "{known:?} is logged:\n{log}");
+        assert!(log.contains(known), "{known:?} is logged:\n{log}");
     }
-    for (what, secret) in &secrets {
-        assert_eq!(is_in(&log, secret), None, "{what} is in a log");
-        for form in forms(secret) {
-            assert!(is_in(&format!("{log}x{form}y"), secret).is_some(), "{what} would be found");
-        }
-    }
+    let player = format!("127.0.0.1:{}", ann.socket.local_addr().unwrap().port());
+    assert!(!log.contains(&player), "{player} is in a log");
+    assert_eq!(world.leaks(), Vec::<String>::new());
 }

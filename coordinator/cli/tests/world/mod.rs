@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its part
 
+pub mod secrets;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use data_encoding::HEXLOWER;
 use playgate_client::{NewGameSession, NewPlayerSessions, Operator, player, read_operator_key};
 use playgate_protocol::api::{
     EventKind, GameSessionInfo, PlayerSessionInfo, PlayerSessionStatus, ProcessInfo, ProcessStatus,
@@ -19,9 +22,13 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
 
+use secrets::{Captured, Kind};
+
 pub const PLAYGATE: &str = env!("CARGO_BIN_EXE_playgate");
 /// Far more than anything here takes, so that only a fault reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Everything, libraries included: what is not logged in this run of a test is never logged.
+const LOG: &str = "trace";
 
 pub struct World {
     pub dir: TempDir,
@@ -33,6 +40,7 @@ pub struct World {
     coordinator: Option<Child>,
     agent: Option<Child>,
     servers: Vec<u32>,
+    captured: Captured,
 }
 
 /// The example that the tests launch, built once from what is there: cargo does not build it for a single test.
@@ -62,7 +70,7 @@ pub fn echo_server() -> PathBuf {
 pub fn fleet(more: &str) -> String {
     let (server, ports) = (echo_server(), port_range());
     format!(
-        "[[fleet]]\nname = \"echo\"\ncommand = [\"{}\", \"--port\", \"{{port}}\"]\nports = \"{ports}\"\ntell_reason = true\n{more}\n",
+        "[[fleet]]\nname = \"echo\"\ncommand = [\"{}\", \"--port\", \"{{port}}\"]\nports = \"{ports}\"\nenv_pass = [\"PLAYGATE_LOG\"]\ntell_reason = true\n{more}\n",
         server.display()
     )
 }
@@ -117,6 +125,7 @@ impl World {
             coordinator: None,
             agent: None,
             servers: Vec::new(),
+            captured: Captured::default(),
         };
         world.start_coordinator();
         let operator = world.operator().await;
@@ -153,7 +162,7 @@ impl World {
             fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join(format!("{name}.log"))).unwrap();
         let mut command = Command::new(PLAYGATE);
         command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        command.env("PLAYGATE_LOG", "info").envs(env.iter().cloned()).spawn().unwrap()
+        command.env("PLAYGATE_LOG", LOG).envs(env.iter().cloned()).spawn().unwrap()
     }
 
     /// Connects once the coordinator has written its key and answers.
@@ -224,6 +233,7 @@ impl World {
             all.extend(page);
         }
         self.servers.extend(all.iter().filter_map(|process: &ProcessInfo| process.pid));
+        secrets::told("list of processes", format!("{all:?}"));
         all
     }
 
@@ -247,6 +257,11 @@ impl World {
 
     pub async fn process(&mut self, operator: &Operator, process: ServerProcessId) -> ProcessInfo {
         self.processes(operator).await.into_iter().find(|info| info.id == process).unwrap()
+    }
+
+    /// Secrets that are where they must not be, as of now. When the world ends there must be none.
+    pub fn leaks(&self) -> Vec<String> {
+        self.captured.leaks(self.dir.path())
     }
 
     pub fn logs(&self) -> String {
@@ -274,9 +289,16 @@ impl Drop for World {
         }
         kill_servers(self.servers.iter().copied().chain(launched(&self.dir.path().join("agent"))));
         if std::thread::panicking() {
-            eprintln!("{}", self.logs());
+            eprintln!("{}", readable(&self.logs()));
         }
+        self.captured.check(self.dir.path());
     }
+}
+
+/// A log without what is for whoever looks for a fault.
+pub fn readable(log: &str) -> String {
+    let lines = log.lines().filter(|line| !line.contains(" TRACE ") && !line.contains(" DEBUG "));
+    lines.map(|line| line.to_owned() + "\n").collect()
 }
 
 /// Process ids that an agent has on record as running.
@@ -301,6 +323,7 @@ fn kill_servers(all: impl IntoIterator<Item = u32>) {
 /// A directory in which somebody types commands.
 pub struct Shell {
     pub dir: TempDir,
+    captured: Captured,
 }
 
 /// What a command that ended has left.
@@ -313,7 +336,12 @@ pub struct Ran {
 
 impl Shell {
     pub fn new() -> Self {
-        Self { dir: TempDir::with_prefix("playgate-test-").unwrap() }
+        Self { dir: TempDir::with_prefix("playgate-test-").unwrap(), captured: Captured::default() }
+    }
+
+    /// Secrets that are where they must not be, as of now.
+    pub fn leaks(&self) -> Vec<String> {
+        self.captured.leaks(self.dir.path())
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -323,6 +351,7 @@ impl Shell {
     /// Writes a file and gives its name.
     pub fn file(&self, name: &str, content: &str) -> PathBuf {
         fs::write(self.path(name), content).unwrap();
+        self.captured.given(&self.path(name));
         self.path(name)
     }
 
@@ -339,7 +368,9 @@ impl Shell {
         change(&mut command);
         let mut child = command.spawn().unwrap();
         let code = wait(&mut child, arguments).code();
-        Ran { code, out: fs::read_to_string(out).unwrap(), err: fs::read_to_string(err).unwrap() }
+        let ran = Ran { code, out: fs::read_to_string(out).unwrap(), err: fs::read_to_string(err).unwrap() };
+        self.captured.printed(arguments, &ran.out, &ran.err);
+        ran
     }
 
     fn command(&self, arguments: &str) -> Command {
@@ -360,10 +391,17 @@ impl Shell {
     pub fn start_command(&self, name: &str, mut command: Command) -> Service {
         let log = self.path(&format!("{name}.log"));
         let file = fs::File::create(&log).unwrap();
-        command.current_dir(self.dir.path()).stdin(Stdio::null());
+        command.current_dir(self.dir.path()).stdin(Stdio::null()).env("PLAYGATE_LOG", LOG);
         let child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         let states = vec![self.path(".playgate-dev/agent"), self.path("playgate-agent")];
         Service { child, log, states }
+    }
+}
+
+impl Drop for Shell {
+    /// The services are dropped before: a shell is the first thing that a test makes.
+    fn drop(&mut self) {
+        self.captured.check(self.dir.path());
     }
 }
 
@@ -431,7 +469,7 @@ impl Drop for Service {
         let _ = self.child.wait();
         kill_servers(self.states.iter().flat_map(|state| launched(state)));
         if std::thread::panicking() {
-            eprintln!("--- {}\n{}", self.log.display(), self.log());
+            eprintln!("--- {}\n{}", self.log.display(), readable(&self.log()));
         }
     }
 }
@@ -501,17 +539,28 @@ impl Player {
 }
 
 pub fn new_session(players: u16) -> NewGameSession {
-    NewGameSession::new("echo", players).property("map", "ruins")
+    NewGameSession::new("echo", players).property("map", "ruins").data(&private("data of a session"))
+}
+
+/// Something that a backend says, and that is for the game alone.
+pub fn private(what: &str) -> Vec<u8> {
+    let data = HEXLOWER.encode(&[player::nonce(), player::nonce()].concat()).into_bytes();
+    secrets::know(Kind::Data, what, &data);
+    data
 }
 
 pub async fn reserve(operator: &Operator, session: GameSessionId, players: &[&str]) -> Vec<Ticket> {
-    let new = players.iter().fold(NewPlayerSessions::new(session), |new, player| new.player(player, b""));
-    operator.create_player_sessions(new).await.unwrap()
+    let add = |new: NewPlayerSessions, player: &&str| new.player(player, &private("data of a player"));
+    let new = players.iter().fold(NewPlayerSessions::new(session), add);
+    let tickets = operator.create_player_sessions(new).await.unwrap();
+    tickets.iter().for_each(secrets::know_ticket);
+    tickets
 }
 
 pub async fn player_is(operator: &Operator, player: PlayerSessionId, status: PlayerSessionStatus) -> PlayerSessionInfo {
     until(&format!("{player} is {status:?}"), || async {
         let info = operator.describe_player_session(player).await.unwrap();
+        secrets::told("a player session", format!("{info:?}"));
         (info.status == status).then_some(info)
     })
     .await
@@ -524,6 +573,7 @@ pub async fn session_is(
 ) -> GameSessionInfo {
     until("the session is as wanted", || async {
         let info = operator.describe_game_session(session).await.unwrap();
+        secrets::told("a game session", format!("{info:?}"));
         as_wanted(&info).then_some(info)
     })
     .await
@@ -534,6 +584,7 @@ pub async fn events(operator: &Operator, kind: EventKind) -> Vec<String> {
     loop {
         let page = operator.list_events(after).await.unwrap();
         let Some(last) = page.last() else { return found };
+        secrets::told("events", format!("{page:?}"));
         after = last.seq;
         found.extend(page.iter().filter(|event| event.kind == kind).map(|event| event.detail.to_string()));
     }
