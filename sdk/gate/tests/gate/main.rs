@@ -10,5 +10,6 @@ mod model;
 mod reconnect;
 mod refusals;
 mod reports;
+mod scripts;
 mod sessions;
 mod world;
