@@ -1,5 +1,6 @@
 //! What the game is told.
 
+use std::fmt;
 use std::time::Instant;
 
 use playgate_protocol::reason::PlayerEnd;
@@ -45,7 +46,9 @@ pub enum Event {
 }
 
 /// A game session that this server should host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` shows how long the data is, and none of it: what a backend tells a game is for the game alone.
+#[derive(Clone, PartialEq, Eq)]
 pub struct GameSession {
     /// Its id.
     pub id: GameSessionId,
@@ -59,6 +62,19 @@ pub struct GameSession {
     pub data: Vec<u8>,
     /// Whether players come with a bare token, for [`Server::admit`](crate::Server::admit), instead of the handshake.
     pub bearer: bool,
+}
+
+impl fmt::Debug for GameSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GameSession")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("max_players", &self.max_players)
+            .field("properties", &self.properties)
+            .field("data", &format_args!("[{} bytes]", self.data.len()))
+            .field("bearer", &self.bearer)
+            .finish()
+    }
 }
 
 impl From<WantedSession> for GameSession {
@@ -94,5 +110,25 @@ impl Properties {
     /// All of them, in the backend's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_does_not_show_the_data_of_a_session() {
+        let session = GameSession {
+            id: GameSessionId::from_bytes([0; 16]),
+            name: "a match".to_owned(),
+            max_players: 4,
+            properties: Properties::default(),
+            data: b"wxyz".to_vec(),
+            bearer: false,
+        };
+        let shown = format!("{:?}", Event::StartSession(session));
+        assert!(shown.contains("a match") && shown.contains("data: [4 bytes]"), "{shown}");
+        assert!(!shown.contains("119") && !shown.contains("wxyz"), "{shown}");
     }
 }
