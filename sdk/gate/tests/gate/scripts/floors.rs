@@ -8,7 +8,8 @@ use super::tokens::{START_MS, public_key};
 const HOUR_MS: u64 = 3_600_000;
 
 pub fn all() -> Vec<Script> {
-    let mut scripts = vec![before_anything(), slots(), lowered(), keys(), epochs(), processes(), tells_by_silence()];
+    let mut scripts =
+        vec![before_anything(), slots(), lowered(), keys(), epochs(), processes(), tells_by_silence(), names()];
     scripts.extend(ordinals());
     scripts.extend(times());
     scripts
@@ -97,6 +98,15 @@ fn tells_by_silence() -> Script {
     story.done()
 }
 
+/// A revocation counts where ordinal and player session are of the same player.
+fn names() -> Script {
+    let mut story = story("revocations that mix up two players who are in");
+    story.join(HOME, "ann", In(1)).join("198.51.100.2:1", "bob", In(1)).revoke(0, 1).revoke(1, 0);
+    story.join(HOME, "ann", In(2)).join("198.51.100.2:1", "bob", In(2));
+    story.out(1).revoke(1, 1).join("198.51.100.2:1", "bob", No("revoked")).join(HOME, "ann", In(3));
+    story.done()
+}
+
 fn ordinals() -> Vec<Script> {
     let rows = [
         ("last ordinal", In(1)),
@@ -125,6 +135,10 @@ fn times() -> Vec<Script> {
     });
     add("at the expiry", &|s| {
         s.pass_ms(4_999).join(HOME, five, No("expired")).join(HOME, "bob", In(1));
+    });
+    add("at the expiry of a token whose key is not known", &|s| {
+        s.pass_ms(4_998).join(HOME, "signed by nobody, five seconds", No("unknown_key"));
+        s.join(HOME, "signed by nobody, five seconds", No("expired")).join(HOME, "bob", In(1));
     });
     add("a beat has promised the time of the expiry", &|s| {
         s.hello(HOME, five, Challenge).make(five, |_| ()).pass_ms(5_000);

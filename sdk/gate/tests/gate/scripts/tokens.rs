@@ -110,6 +110,7 @@ pub fn all() -> Vec<Token> {
         // What whoever has the gate root can make.
         Draft { signed_by: 9, ..of("signed by nobody", 5) },
         Draft { key_id: 9, signed_by: 9, ..of("signed by nobody, who says so", 5) },
+        Draft { key_id: 9, signed_by: 9, expires_at_ms: START_MS + 5_000, ..of("signed by nobody, five seconds", 5) },
         Draft { forge: |token| token[12] ^= 1, ..of("ordinal changed", 5) },
         Draft { forge: |token| token[64] ^= 1, ..of("player session changed", 5) },
         Draft { forge: |token| token[24] ^= 1, ..of("expiry changed", 5) },
