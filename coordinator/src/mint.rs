@@ -83,3 +83,24 @@ impl Minter {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minter_and_what_it_makes_show_no_key() {
+        let process = ServerProcessId::from_bytes([1; 16]);
+        let signing = vec![(7, SigningKey::from_seed(&[0xd7; 32]))];
+        let minter = Minter::new(MasterKey::from_bytes([0xd8; 32]), signing);
+        let keys = [minter.gate_root(&process), minter.holder_root(&process), minter.launch_credential(&process)];
+        let shown = format!("{minter:?} {keys:?}");
+        assert!(shown.contains("MasterKey(…)") && shown.contains("SigningKey(…)"), "{shown}");
+        let secrets = keys.iter().map(|key| *key.reveal()).chain([[0xd7; 32], [0xd8; 32]]);
+        for secret in secrets {
+            let hex: String = secret[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+            let list = format!("{:?}", &secret[..4]);
+            assert!(!shown.contains(&hex) && !shown.contains(list.trim_matches(['[', ']'])), "{shown}");
+        }
+    }
+}

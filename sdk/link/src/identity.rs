@@ -117,6 +117,30 @@ impl std::error::Error for IdentityError {}
 mod tests {
     use super::*;
 
+    /// Neither does a listener, for which two more keys are kept.
+    #[test]
+    fn an_identity_does_not_show_its_key() {
+        let identity = Identity::generate();
+        let key = identity.to_pkcs8();
+        let config = crate::ListenConfig {
+            addr: ([127, 0, 0, 1], 0).into(),
+            identity: identity.clone(),
+            reset_key: [0xd7; 64],
+            connection_id_key: 0xd7d7_d7d7_d7d7_d7d7,
+            profile: crate::LinkProfile::fleet(),
+            max_links: 1,
+        };
+        let secret = &key.as_bytes()[16..48];
+        for shown in [format!("{identity:?}"), format!("{key:?}"), format!("{config:?}")] {
+            for four in secret.windows(4).chain([&[0xd7; 4][..]]) {
+                let hex: String = four.iter().map(|byte| format!("{byte:02x}")).collect();
+                let list = format!("{four:?}");
+                assert!(!shown.contains(&hex) && !shown.contains(list.trim_matches(['[', ']'])), "{shown}");
+            }
+            assert!(!shown.contains(&0xd7d7_d7d7_d7d7_d7d7_u64.to_string()), "{shown}");
+        }
+    }
+
     #[test]
     fn damaged_key_files_are_refused() {
         let good = Identity::generate().to_pkcs8();

@@ -79,6 +79,29 @@ fn every_variant_of_every_enum_has_a_line() {
     assert!(missing.is_empty(), "without a golden line: {missing:?}");
 }
 
+/// The samples' secrets are 32 bytes c1, c2 … c6, their token 161 bytes 77, and their data 1, 2, 3 and 9, 8.
+#[test]
+fn no_message_shows_a_secret_a_token_or_what_a_backend_tells_a_game() {
+    let samples = samples::all();
+    let run = |byte: u8| [byte; 4].to_vec();
+    let private = [0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0x77].map(run).into_iter().chain([vec![1, 2, 3], vec![9, 8]]);
+    for bytes in private {
+        let carried = samples.iter().filter(|sample| sample.bytes.windows(bytes.len()).any(|window| window == bytes));
+        assert!(carried.count() > 0, "{bytes:02x?} is in no message");
+        // A secret may be shown in part; data is so short that only all of it tells it from other numbers.
+        let list = format!("{bytes:?}");
+        let list = if bytes.len() < 4 { list.as_str() } else { list.trim_matches(['[', ']']) };
+        let forms = [list.to_owned(), HEXLOWER.encode(&bytes), format!("{bytes:02x?}")];
+        for sample in &samples {
+            let shown = sample.debug.to_lowercase();
+            let found = forms.iter().find(|form| form.len() > 4 && shown.contains(form.as_str()));
+            assert_eq!(found, None, "{}: {}", sample.name, sample.debug);
+        }
+    }
+    // The search finds what may be shown.
+    assert!(samples.iter().any(|sample| sample.debug.contains(&format!("{}, {}", 0x5e, 0x5e))), "a public key");
+}
+
 #[test]
 fn no_message_contains_itself() {
     assert_eq!(shape_of_all().cycle(), None);

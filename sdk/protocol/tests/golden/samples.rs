@@ -1,5 +1,6 @@
 //! One value of every variant of everything that is sent.
 
+use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
 
 use playgate_protocol::agent::*;
@@ -18,6 +19,8 @@ pub struct Sample {
     /// Ends with `Enum/Variant`.
     pub name: String,
     pub bytes: Vec<u8>,
+    /// What a log shows of it.
+    pub debug: String,
     /// Whether these bytes are the value.
     pub is_read_from: Judge,
     /// Reads any bytes as the type; what can be read must be written and read again as the same value.
@@ -26,11 +29,11 @@ pub struct Sample {
 
 fn sample<T>(name: impl Into<String>, value: T) -> Sample
 where
-    T: Serialize + DeserializeOwned + PartialEq + 'static,
+    T: Serialize + DeserializeOwned + PartialEq + Debug + 'static,
 {
-    let bytes = payload(&value);
+    let (bytes, debug) = (payload(&value), format!("{value:?}"));
     let is_read_from = Box::new(move |bytes: &[u8]| frame::decode::<T>(bytes).is_ok_and(|read| read == value));
-    Sample { name: name.into(), bytes, is_read_from, read: read::<T> }
+    Sample { name: name.into(), bytes, debug, is_read_from, read: read::<T> }
 }
 
 pub fn payload<T: Serialize>(value: &T) -> Vec<u8> {
@@ -63,7 +66,7 @@ macro_rules! each {
 /// Each value in the message that carries it, under `prefix` and its own name.
 fn named<T, M>(prefix: &str, values: Vec<(&'static str, T)>, carry: impl Fn(T) -> M) -> Vec<Sample>
 where
-    M: Serialize + DeserializeOwned + PartialEq + 'static,
+    M: Serialize + DeserializeOwned + PartialEq + Debug + 'static,
 {
     values.into_iter().map(|(name, value)| sample(format!("{prefix}{name}"), carry(value))).collect()
 }
