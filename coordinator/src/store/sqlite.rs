@@ -1,8 +1,11 @@
 //! The store in one SQLite file.
 
+use std::ffi::c_int;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use playgate_core::fleet::FleetConfig;
@@ -11,7 +14,9 @@ use playgate_core::rows::{
 };
 use playgate_protocol::TimeMs;
 use playgate_protocol::api::Event;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::hooks::Wal;
+use rusqlite::wal::CheckpointMode;
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
 use crate::{clock, directory};
 
@@ -29,12 +34,19 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Every table has one statement to write and one to delete.
 const STATEMENTS_MAX: usize = 32;
 
+/// The log is moved into the tables whenever it has this many pages, as SQLite does by itself: with four times as many no
+/// more is written per second, and the longest commit takes four times as long.
+const CHECKPOINT_PAGES: u16 = 1_000;
+
 /// Rows in one SQLite file, one transaction for each batch, synced before `commit` returns.
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
     // Closed before the lock is given up.
     connection: Connection,
+    /// Length of the log after the last commit.
+    logged_pages: Arc<AtomicI32>,
+    checkpoint_pages: u16,
     _lock: Lock,
 }
 
@@ -44,6 +56,14 @@ impl Sqlite {
     /// # Errors
     /// [`StoreError`]; a file of somebody else, of a newer version or in use is left untouched.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        Self::open_with(path, CHECKPOINT_PAGES)
+    }
+
+    /// The same with another length of the log at which it is moved into the tables.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`].
+    pub fn open_with(path: impl Into<PathBuf>, checkpoint_pages: u16) -> Result<Self, StoreError> {
         let path = path.into();
         let version = rusqlite::version_number();
         if version < SQLITE_VERSION_MIN {
@@ -52,11 +72,20 @@ impl Sqlite {
         }
         // First of all: to close any descriptor of a file in use would take the locks of SQLite from it.
         let lock = Lock::take(&path)?;
-        let connection = match connect(&path) {
+        let mut connection = match connect(&path) {
             Err(StoreError::Full { .. }) if space::release_ballast(&path) => connect(&path),
             result => result,
         }?;
-        Ok(Self { path, connection, _lock: lock })
+        let logged_pages = Arc::new(AtomicI32::new(0));
+        let logged = Arc::clone(&logged_pages);
+        // In place of SQLite's own, which moves the log and tells nobody when that fails: a disk that takes the log and
+        // not the tables would go unnoticed until the log had filled it.
+        let hook = move |_: &mut Wal, pages: c_int| {
+            logged.store(pages, Ordering::Relaxed);
+            Ok(())
+        };
+        connection.wal_hook(Some(hook)).map_err(|e| StoreError::from_sqlite(&path, &e))?;
+        Ok(Self { path, connection, logged_pages, checkpoint_pages, _lock: lock })
     }
 
     /// The coordinator's time as the clock since boot tells it: the stored high-water mark and what has passed since.
@@ -136,6 +165,9 @@ impl Store for Sqlite {
                 transaction.prepare_cached(SET_BOOT)?.execute((boot_id, boot_ms.map(u64::cast_signed)))?;
             }
             transaction.commit()?;
+            if self.logged_pages.load(Ordering::Relaxed) >= c_int::from(self.checkpoint_pages) {
+                checkpoint(&self.connection)?;
+            }
             Ok(Ok(()))
         };
         let result = write().map_err(|e| StoreError::from_sqlite(path, &e)).and_then(|written| written);
@@ -168,10 +200,17 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Moves the log into the tables. The commit before it is durable, and fails with it all the same.
+fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    match connection.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE) {
+        // Another program is at it.
+        Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
 /// FULL syncs the log in each commit; NORMAL would lose the last ones with the power. 64 MiB of cache hold the part of
-/// the player sessions that still changes. `cell_size_check` finds a damaged page when it is read. The log is moved into
-/// the tables whenever it has 1,000 pages, as SQLite does by itself: with four times as many no more is written per
-/// second, and the longest commit takes four times as long.
+/// the player sessions that still changes. `cell_size_check` finds a damaged page when it is read.
 const SETTINGS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA cache_size = -65536;
