@@ -186,8 +186,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
     let found = schema::identify(&connection, path)?;
-    let mode: String =
-        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(sqlite)?;
+    let mode = write_ahead(&connection).map_err(sqlite)?;
     if mode != "wal" {
         let detail = format!("no write-ahead log here (journal mode {mode}); use a local file system");
         return Err(StoreError::Failed { path: path.to_owned(), detail });
@@ -198,6 +197,18 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let synced = directory::parent(path).map_or(Ok(()), directory::sync);
     synced.map_err(|e| StoreError::from_io(path, "sync the directory", &e))?;
     Ok(connection)
+}
+
+/// Switches to the log; says which mode it is. The switch is a transaction, whose failure comes behind the row that says
+/// "wal": whoever reads that row alone would go on without a log.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query(())?;
+    let mut mode = String::new();
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    Ok(mode)
 }
 
 /// Moves the log into the tables. The commit before it is durable, and fails with it all the same.
