@@ -10,8 +10,10 @@
 //!   reports/<number>.json    reports that are not acknowledged
 //!   reports/acknowledged     last number that is
 //! ```
-//! Files are written aside and renamed, so a reader finds all of one or nothing. There is no fsync: the directory has
-//! to survive the death of the agent, and after a loss of power no process is left to be found.
+//! Files are written aside and renamed, so a reader finds all of one or nothing. Who the agent is (`agent.key`,
+//! `bound.json`) is synced, with the names above it: without it the host would have to be joined again by hand. Nothing
+//! else is: it has to survive the death of the agent, after a loss of power no process is left to be found, and reports
+//! get numbers behind those that the coordinator has applied.
 
 mod lock;
 mod records;
@@ -65,6 +67,7 @@ impl StateDir {
     /// Makes what is missing.
     pub(crate) fn open(root: &Path) -> Result<Self, AgentError> {
         let root = std::path::absolute(root).map_err(AgentError::state(root))?;
+        make_durable(&root).map_err(AgentError::state(&root))?;
         for dir in ["", "processes", "credentials", "logs", "reports"] {
             let dir = root.join(dir);
             let made = DirBuilder::new().recursive(true).mode(DIR_MODE).create(&dir);
@@ -85,7 +88,7 @@ impl StateDir {
             Ok(bytes) => Identity::from_pkcs8(&bytes).map_err(|_| AgentError::KeyDamaged { path }),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let identity = Identity::generate();
-                write_whole(&path, identity.to_pkcs8().as_bytes()).map_err(AgentError::state(&path))?;
+                write_durable(&path, identity.to_pkcs8().as_bytes()).map_err(AgentError::state(&path))?;
                 Ok(identity)
             }
             Err(error) => Err(AgentError::state(&path)(error)),
@@ -103,7 +106,7 @@ impl StateDir {
     }
 
     pub(crate) fn save_bound(&self, bound: &Bound) -> io::Result<()> {
-        write_json(&self.root.join(BOUND_FILE), bound)
+        write_durable(&self.root.join(BOUND_FILE), &serde_json::to_vec(bound)?)
     }
 
     pub(crate) fn logs(&self) -> PathBuf {
@@ -134,12 +137,46 @@ fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
 
 /// All of the content or nothing of it, readable by this user only.
 fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let aside = path.with_extension("tmp");
+    write_aside(path, content)?;
+    fs::rename(aside(path), path)
+}
+
+/// The same, and it is still there after a loss of power.
+fn write_durable(path: &Path, content: &[u8]) -> io::Result<()> {
+    write_aside(path, content)?.sync_all()?;
+    fs::rename(aside(path), path)?;
+    path.parent().map_or(Ok(()), sync)
+}
+
+fn write_aside(path: &Path, content: &[u8]) -> io::Result<fs::File> {
+    let aside = aside(path);
     let _ = fs::remove_file(&aside); // left behind by an agent that was killed here
     let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&aside)?;
     file.write_all(content)?;
-    drop(file);
-    fs::rename(&aside, path)
+    Ok(file)
+}
+
+fn aside(path: &Path) -> PathBuf {
+    path.with_extension("tmp")
+}
+
+/// Makes a directory, and those above it that are missing; its name is still there after a loss of power.
+fn make_durable(directory: &Path) -> io::Result<()> {
+    let Some(parent) = directory.parent() else { return Ok(()) };
+    if !directory.is_dir() {
+        make_durable(parent)?;
+        DirBuilder::new().mode(DIR_MODE).create(directory)?;
+    }
+    // Also when it is there already: a start before this one may have failed between the two.
+    match sync(parent) {
+        // Whoever made it there had more rights than this user.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
+}
+
+fn sync(directory: &Path) -> io::Result<()> {
+    fs::File::open(directory)?.sync_all()
 }
 
 fn remove(path: &Path) {
