@@ -122,7 +122,8 @@ impl Driver {
 
     fn take(&mut self, now: TimeMs, from: FromPeer) {
         let input = match from {
-            FromPeer::Said(input) => input,
+            FromPeer::Said(input, _turn) => input,
+            FromPeer::Gone(link) => Input::Closed(link),
             FromPeer::Opened { link, outbox, input } => {
                 self.links.insert(link, outbox);
                 input

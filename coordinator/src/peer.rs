@@ -7,9 +7,10 @@ use std::time::Duration;
 use playgate_core::{CloseWhy, Input, LinkId, Output, Welcomed};
 use playgate_link::{Attempt, CloseCode, FrameReceiver, FrameSender, QueueError, RecvError};
 use playgate_protocol::agent::AgentDown;
-use playgate_protocol::api::{Answer, ApiDown};
+use playgate_protocol::api::{Answer, ApiDown, BackendCall, OperatorCall};
+use playgate_protocol::frame::FRAME_BYTES_MAX;
 use playgate_protocol::{Credential, Greeting, Hello, List, TimeMs, Welcome, WelcomeRole};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use crate::mint::Minter;
@@ -20,15 +21,25 @@ const HELLO_WITHIN: Duration = Duration::from_secs(2);
 /// one busy backend has calls open; room that is not used takes no memory.
 const OUTBOX_MAX: usize = 65_536;
 const SECOND: Duration = Duration::from_secs(1);
-/// Frames a peer may send in one second; beyond, they wait. Reports and calls come many to a frame or few to a second.
-const FRAMES_PER_SECOND: u32 = 5_000;
+/// What a peer's frames may cost in one second; beyond, they wait. Most cost one: reports and calls come many to a frame
+/// or few to a second.
+const COST_PER_SECOND: usize = 5_000;
+/// What a call costs whose answer may fill a frame: one for each 4 KiB. So the longest lists are made at 20 MB a second.
+const LIST_COST: usize = FRAME_BYTES_MAX / 4_096;
+/// Answers that a peer has not read, beyond which it is not listened to.
+const UNREAD_BYTES_MAX: usize = 256 * 1_024;
+/// Inputs of one link that wait for the loop. The loop takes them in the order in which they came, so what all busy
+/// links have waiting there is what everybody else waits for.
+const INPUTS_PER_LINK_MAX: usize = 16;
 
 /// What happens on links, for the loop.
 pub(crate) enum FromPeer {
     /// A peer introduced itself; outputs for the link go to `outbox`.
     Opened { link: LinkId, outbox: mpsc::Sender<Output>, input: Input },
-    /// It said something, or is gone.
-    Said(Input),
+    /// It said something; once the loop has taken it, there is room for another one of that link.
+    Said(Input, OwnedSemaphorePermit),
+    /// It is gone.
+    Gone(LinkId),
 }
 
 /// Shared by all links.
@@ -79,10 +90,11 @@ pub(crate) async fn serve(attempt: Attempt, link: LinkId, shared: Shared) {
     if shared.to_loop.send(FromPeer::Opened { link, outbox, input }).await.is_err() {
         return;
     }
-    let mut peer = Peer { link, sender, outputs, shared, role: None, pace: Pace::new() };
+    let turns = Arc::new(Semaphore::new(INPUTS_PER_LINK_MAX));
+    let mut peer = Peer { link, sender, outputs, shared, role: None, pace: Pace::new(), turns };
     let (code, why) = peer.run(&mut receiver).await;
     peer.sender.close(code, why);
-    let _ = peer.shared.to_loop.send(FromPeer::Said(Input::Closed(link))).await;
+    let _ = peer.shared.to_loop.send(FromPeer::Gone(link)).await;
 }
 
 /// Which frames the peer may send; nothing before it is welcome.
@@ -101,6 +113,7 @@ struct Peer {
     shared: Shared,
     role: Option<Role>,
     pace: Pace,
+    turns: Arc<Semaphore>,
 }
 
 type End = (CloseCode, &'static str);
@@ -108,25 +121,28 @@ type End = (CloseCode, &'static str);
 impl Peer {
     async fn run(&mut self, receiver: &mut FrameReceiver) -> End {
         const GONE: End = (CloseCode::ShuttingDown, "the coordinator shuts down, or you did not read; come back");
-        let to_loop = self.shared.to_loop.clone();
+        let (to_loop, turns, sender) = (self.shared.to_loop.clone(), Arc::clone(&self.turns), self.sender.clone());
         // What the peer said last, until the loop has room for it.
         let mut heard: Option<Input> = None;
         loop {
             let listening = self.role.is_some() && heard.is_none();
+            let spent = self.pace.is_spent();
+            let unread = sender.unsent_bytes() >= UNREAD_BYTES_MAX;
             tokio::select! {
                 biased;
                 output = self.outputs.recv() => match output {
                     None => return GONE,
                     Some(output) => if let Err(end) = self.put(output) { return end },
                 },
-                room = to_loop.reserve(), if heard.is_some() => match (room, heard.take()) {
-                    (Ok(room), Some(input)) => room.send(FromPeer::Said(input)),
+                room = room(&to_loop, &turns), if heard.is_some() => match (room, heard.take()) {
+                    (Some((room, turn)), Some(input)) => room.send(FromPeer::Said(input, turn)),
                     _ => return GONE,
                 },
-                () = self.pace.wait(), if listening && self.pace.is_spent() => {}
-                input = receive(receiver, self.link, self.role), if listening && !self.pace.is_spent() => match input {
+                () = self.pace.wait(), if listening && spent => {}
+                () = sender.drained_below(UNREAD_BYTES_MAX), if listening && !spent && unread => {}
+                input = receive(receiver, self.link, self.role), if listening && !spent && !unread => match input {
                     Ok(input) => {
-                        self.pace.count();
+                        self.pace.count(cost(&input));
                         heard = Some(input);
                     }
                     Err(RecvError::Closed(_)) => return (CloseCode::Done, ""),
@@ -195,6 +211,15 @@ impl Peer {
     }
 }
 
+/// Room in the loop's queue, and among the inputs of this link that are in it. Cancel-safe.
+async fn room<'a>(
+    to_loop: &'a mpsc::Sender<FromPeer>,
+    turns: &Arc<Semaphore>,
+) -> Option<(mpsc::Permit<'a, FromPeer>, OwnedSemaphorePermit)> {
+    let turn = Arc::clone(turns).acquire_owned().await.ok()?;
+    Some((to_loop.reserve().await.ok()?, turn))
+}
+
 /// The next frame, decoded as the one message type of the peer's role. Cancel-safe, as the receiver is.
 async fn receive(receiver: &mut FrameReceiver, link: LinkId, role: Option<Role>) -> Result<Input, RecvError> {
     match role.expect("polled only once the peer is welcome") {
@@ -202,6 +227,28 @@ async fn receive(receiver: &mut FrameReceiver, link: LinkId, role: Option<Role>)
         Role::Agent => receiver.recv().await.map(|message| Input::Agent(link, message)),
         Role::Backend => receiver.recv().await.map(|message| Input::Backend(link, message)),
         Role::Operator => receiver.recv().await.map(|message| Input::Operator(link, message)),
+    }
+}
+
+/// What an input counts in the peer's [`Pace`]; known before it is handled, so that a slow disk piles up no answers.
+fn cost(input: &Input) -> usize {
+    let call = match input {
+        Input::Backend(_, message) => &message.call,
+        Input::Operator(_, message) => match &message.call {
+            OperatorCall::Backend(call) => call,
+            OperatorCall::ListFleets
+            | OperatorCall::ListHosts
+            | OperatorCall::ListProcesses { .. }
+            | OperatorCall::ListEvents { .. } => return LIST_COST,
+            _ => return 1,
+        },
+        _ => return 1,
+    };
+    match call {
+        BackendCall::ListGameSessions { .. } | BackendCall::ListPlayerSessions { .. } => LIST_COST,
+        // Each ticket is signed; 35,000 a second for one backend.
+        BackendCall::CreatePlayerSessions(new) => 1 + new.players.len() / 8,
+        _ => 1,
     }
 }
 
@@ -213,31 +260,70 @@ fn close_code(why: CloseWhy) -> End {
     }
 }
 
-/// Lets [`FRAMES_PER_SECOND`] through each second and holds the rest back; the peer's stream fills, and it waits.
+/// Lets [`COST_PER_SECOND`] through each second and holds the rest back; the peer's stream fills, and it waits.
 struct Pace {
     since: Instant,
-    frames: u32,
+    spent: usize,
 }
 
 impl Pace {
     fn new() -> Self {
-        Self { since: Instant::now(), frames: 0 }
+        Self { since: Instant::now(), spent: 0 }
     }
 
-    fn count(&mut self) {
+    fn count(&mut self, cost: usize) {
         if self.since.elapsed() >= SECOND {
             *self = Self::new();
         }
-        self.frames += 1;
+        self.spent += cost;
     }
 
     fn is_spent(&self) -> bool {
-        self.frames >= FRAMES_PER_SECOND
+        self.spent >= COST_PER_SECOND
     }
 
     /// Until the next second begins. Cancel-safe.
     async fn wait(&mut self) {
         tokio::time::sleep_until(self.since + SECOND).await;
         *self = Self::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use playgate_protocol::api::{BackendUp, CreatePlayerSessions, NewPlayer, OperatorUp, PlayerData};
+    use playgate_protocol::{GameSessionId, PlayerId};
+
+    use super::*;
+
+    #[test]
+    fn long_answers_and_signatures_cost_more_than_a_call() {
+        let (link, request, session) = (LinkId(1), 1, GameSessionId::from_bytes([1; 16]));
+        let reserve = |players: usize| {
+            let player = |number: usize| NewPlayer {
+                player: PlayerId::new(&format!("p{number}")).expect("a player's id"),
+                data: PlayerData::default(),
+            };
+            BackendCall::CreatePlayerSessions(CreatePlayerSessions {
+                session,
+                players: List::first_of((0..players).map(player)),
+                reservation_ms: None,
+                idempotency_key: playgate_protocol::Text::default(),
+            })
+        };
+        for (call, expected) in [
+            (BackendCall::DescribeGameSession { session }, 1),
+            (BackendCall::ListGameSessions { fleet: None, after: None }, 16),
+            (reserve(0), 1),
+            (reserve(64), 9),
+        ] {
+            assert_eq!(cost(&Input::Backend(link, BackendUp { request, call: call.clone() })), expected, "{call:?}");
+            let call = OperatorCall::Backend(call);
+            assert_eq!(cost(&Input::Operator(link, OperatorUp { request, call: call.clone() })), expected, "{call:?}");
+        }
+        for (call, expected) in [(OperatorCall::ListFleets, 16), (OperatorCall::ListEvents { after: 0 }, 16)] {
+            assert_eq!(cost(&Input::Operator(link, OperatorUp { request, call })), expected);
+        }
+        assert_eq!(cost(&Input::Closed(link)), 1);
     }
 }

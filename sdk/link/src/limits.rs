@@ -81,6 +81,13 @@ pub const DATAGRAM_BYTES_MAX: u16 = 1_472;
 /// quarter of the CPU of a registration, and frames are small.
 pub const DATAGRAM_SENT_BYTES_MAX: u16 = 1_200;
 
+/// What strangers together may make a coordinator hold above its idle memory: handshakes, closed connections, attempts
+/// that wait, and what the allocator keeps of it. `playgate-abuse` holds every script to it.
+pub const STRANGERS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What each welcome peer may make it hold beside that: a full queue, what quinn keeps unacknowledged, both windows, a
+/// frame that is not whole, and calls on their way through the coordinator.
+pub const PEER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Longest reason text in a close, either direction. It must fit in one packet, and ends in logs.
 pub const CLOSE_REASON_BYTES_MAX: usize = 256;
 

@@ -112,7 +112,9 @@ impl Listener {
     /// a round trip or more.
     pub async fn accept(&self) -> Option<Attempt> {
         loop {
-            tokio::task::coop::consume_budget().await; // a flood of refusals must not keep the thread
+            // After each attempt, whatever became of it: links that stand take turns with handshakes one by one, not with
+            // all that came in one burst.
+            tokio::task::yield_now().await;
             let incoming = self.endpoint.accept().await?;
             count(&self.counters.attempts);
             if let Some(attempt) = self.admit(incoming) {

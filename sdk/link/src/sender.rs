@@ -86,6 +86,31 @@ impl FrameSender {
         self.0.0.queue(message)
     }
 
+    /// Bytes queued that the peer has not made room for.
+    #[must_use]
+    pub fn unsent_bytes(&self) -> usize {
+        self.0.0.outbox().unsent()
+    }
+
+    /// Waits until fewer than this many bytes are unsent, or the link is over: who answers a peer that does not read
+    /// should not listen to it either. Cancel-safe.
+    pub async fn drained_below(&self, bytes: usize) {
+        let outgoing = &self.0.0;
+        tokio::select! {
+            _ = outgoing.conn.closed() => {}
+            () = async {
+                loop {
+                    let mut drained = std::pin::pin!(outgoing.drained.notified());
+                    drained.as_mut().enable(); // before looking, so that nothing is missed in between
+                    if outgoing.outbox().unsent() < bytes {
+                        return;
+                    }
+                    drained.await;
+                }
+            } => {}
+        }
+    }
+
     /// On the listening side: the peer is known and may stay, so that its attempt is finished and makes room for another.
     /// Without it the attempt counts until the link is over, with the bound of its network. No effect elsewhere, or
     /// twice.
@@ -150,6 +175,8 @@ pub(crate) struct Outgoing {
     outbox: Mutex<Outbox>,
     /// There is something to write.
     work: Notify,
+    /// Something was written.
+    drained: Notify,
     phase: watch::Sender<Phase>,
     guard: Arc<LinkGuard>,
 }
@@ -160,6 +187,12 @@ struct Outbox {
     /// Bytes that the writer took and has not handed to quinn.
     writing: usize,
     closing: Option<(CloseCode, String)>,
+}
+
+impl Outbox {
+    fn unsent(&self) -> usize {
+        self.pending.len() + self.writing
+    }
 }
 
 /// What the writer finds to do.
@@ -176,6 +209,7 @@ impl Outgoing {
             queue_bytes_max,
             outbox: Mutex::default(),
             work: Notify::new(),
+            drained: Notify::new(),
             phase: watch::Sender::new(Phase::Open),
             guard,
         })
@@ -192,7 +226,7 @@ impl Outgoing {
         }
         let before = outbox.pending.len();
         frame::encode(message, &mut outbox.pending).map_err(|_| QueueError::TooLarge)?;
-        if outbox.pending.len() + outbox.writing > self.queue_bytes_max {
+        if outbox.unsent() > self.queue_bytes_max {
             outbox.pending.truncate(before);
             return Err(QueueError::Full);
         }
@@ -292,6 +326,7 @@ impl Outgoing {
             let written = stream.write(rest).await?;
             rest = &rest[written..];
             self.outbox().writing = rest.len();
+            self.drained.notify_waiters();
         }
         Ok(())
     }

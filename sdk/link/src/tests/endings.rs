@@ -88,6 +88,34 @@ async fn a_slow_consumer_fills_the_queue_and_no_more() {
     assert_eq!(end, by_peer(CloseCode::SlowConsumer, "behind"));
 }
 
+/// Who stops listening to a peer that does not read goes on when it reads, or when the link is over.
+#[tokio::test]
+async fn a_full_queue_is_waited_for() {
+    const SOME: usize = 100_000;
+    let Halves { up, mut server_up, down: _down, server_down } = Net::new().connect().await;
+    soon(up.drained_below(1)).await;
+    assert_eq!(up.unsent_bytes(), 0);
+    let frame = vec![7_u8; 1_000];
+    let mut frames = 0;
+    while up.queue(&frame).is_ok() {
+        frames += 1;
+    }
+    assert!(up.unsent_bytes() >= SOME);
+    let waiting = tokio::spawn({
+        let up = up.clone();
+        async move { up.drained_below(SOME).await }
+    });
+    for _ in 0..frames {
+        soon(server_up.recv::<Vec<u8>>()).await.unwrap();
+    }
+    soon(waiting).await.unwrap();
+
+    while up.queue(&frame).is_ok() {}
+    let waiting = tokio::spawn(async move { up.drained_below(1).await });
+    server_down.close_now(CloseCode::Done, "");
+    soon(waiting).await.unwrap();
+}
+
 /// A process that exits right after its last report: its runtime is gone before the listener reads a byte.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_report_before_an_exit_is_delivered() {
