@@ -29,6 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["playgate-protocol", "playgate-client", "playgate-coordinator", "playgate-core", "playgate-agent"],
     ),
     ("arena", &["playgate-protocol", "playgate", "playgate-client", "playgate-coordinator", "playgate-agent"]),
+    ("playgate-abuse", &["playgate-protocol", "playgate-link", "playgate", "playgate-client"]),
     ("playgate-sim", &["playgate-token", "playgate-protocol", "playgate-gate", "playgate-core", "playgate-agent-core"]),
     ("playgate-chaos", &["playgate-protocol", "playgate", "playgate-client"]),
     (
@@ -71,12 +72,14 @@ const SHELLS_ONLY: &[&str] = &[
 
 /// Who may depend on what directly, where only some may.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("quinn", &["playgate-link"]),
-    ("quinn-proto", &["playgate-link"]),
-    ("rustls", &["playgate-link"]),
+    ("quinn", LINK),
+    ("quinn-proto", LINK),
+    ("rustls", LINK),
     // Chaos looks into the coordinator's file from outside.
     ("rusqlite", &["playgate-coordinator", "playgate-chaos"]),
 ];
+/// The link, and who attacks it from below.
+const LINK: &[&str] = &["playgate-link", "playgate-abuse"];
 
 /// Oldest versions without a known hole, and why.
 const FLOORS: &[(&str, [u64; 3], &str)] = &[
@@ -348,7 +351,8 @@ impl Graph {
                 continue;
             };
             for needed in self.needs(member) {
-                let is_reserved = RESERVED.iter().any(|(name, owners)| *name == needed && !owners.contains(&&**member));
+                let is_reserved =
+                    RESERVED.iter().any(|(name, owners)| *name == needed && !owners.contains(&member.as_str()));
                 if is_reserved || self.members.contains(needed) && !allowed.contains(&needed) {
                     forbidden.push(format!("{member} -> {needed}"));
                 }
