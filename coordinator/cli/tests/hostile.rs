@@ -1,4 +1,5 @@
-//! What strangers and rogue peers can do to a coordinator while honest ones go on: nothing.
+//! What strangers and rogue peers are told, and what stays on record of them, while honest ones go on. What they cost is
+//! measured by `playgate-abuse`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,8 +21,6 @@ use playgate_protocol::{
 use serde::ser::{Serialize, SerializeTuple, Serializer};
 use world::*;
 
-/// What all attacks together may cost the coordinator. Its links, buffers and queues for 500 strangers take a part.
-const RSS_GROWTH_KIB_MAX: u64 = 64 * 1024;
 /// A row of attempts by strangers.
 const CONNECTS: usize = 500;
 /// Links with noise, for each role.
@@ -134,12 +133,6 @@ fn hello_of(role: JoinRole) -> HelloRole {
     }
 }
 
-fn rss_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 /// An operator who keeps calling.
 struct Honest {
     stop: Arc<AtomicBool>,
@@ -182,10 +175,7 @@ async fn hostile_bytes_cost_nothing_but_their_own_link() {
     let mut noise = Noise::seeded();
     let honest = Honest::start(&operator);
     honest.got_on("warm").await;
-    let before = rss_kib(pid);
 
-    datagrams(&world, &mut noise).await;
-    honest.got_on("random datagrams").await;
     strangers(&world, &mut noise).await;
     honest.got_on("strangers").await;
     roles(&world, &operator).await;
@@ -193,8 +183,6 @@ async fn hostile_bytes_cost_nothing_but_their_own_link() {
     noisy_links(&world, &operator, &mut noise).await;
     honest.got_on("noise").await;
 
-    let growth = rss_kib(pid).saturating_sub(before);
-    assert!(growth < RSS_GROWTH_KIB_MAX, "{growth} KiB more than before");
     honest.stop().await;
     assert_eq!(world.coordinator_pid(), pid);
     assert!(is_alive(pid));
@@ -229,20 +217,6 @@ async fn lines_are_events(world: &mut World, operator: &Operator) {
     assert!((1..CONNECTS / 2).contains(&refused), "{refused} refusals are on record");
 }
 
-async fn datagrams(world: &World, noise: &mut Noise) {
-    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    for _ in 0..5_000 {
-        let len = noise.below(1_400);
-        let mut datagram = noise.bytes(len);
-        if len > 60 && noise.below(2) == 0 {
-            // The beginning of a QUIC packet: long header, version 1, two connection ids.
-            let first = 0xc0 | (datagram[0] & 0x3f);
-            datagram[..6].copy_from_slice(&[first, 0, 0, 0, 1, 8]);
-        }
-        let _ = socket.send_to(&datagram, world.address()).await;
-    }
-}
-
 async fn strangers(world: &World, noise: &mut Noise) {
     let pin = read_operator_key(world.operator_key()).unwrap().fingerprint;
     for n in 0..CONNECTS {
@@ -266,19 +240,6 @@ async fn strangers(world: &World, noise: &mut Noise) {
     let peer = Peer::dial(world).await;
     peer.say(&BackendUp { request: 1, call: BackendCall::ListGameSessions { fleet: None, after: None } });
     peer.until_closed("a call before the hello").await;
-    // Proper TLS, and then nothing.
-    let silent: Vec<Peer> = futures(5, || Peer::dial(world)).await;
-    for peer in silent {
-        peer.until_closed("silence").await;
-    }
-}
-
-async fn futures<T, F: Future<Output = T>>(count: usize, make: impl Fn() -> F) -> Vec<T> {
-    let mut made = Vec::new();
-    for _ in 0..count {
-        made.push(make().await);
-    }
-    made
 }
 
 async fn roles(world: &World, operator: &Operator) {
