@@ -1,6 +1,7 @@
 //! A game server that says what it likes: every message is legal, and none needs to be true. It knows every id there
 //! is. Whatever it says, only its own sessions may suffer.
 
+use playgate_core::rows::PlayerSessionRow;
 use playgate_protocol::reason::PlayerEnd;
 use playgate_protocol::server::{Beat, PlayerOutcome, Report, ReportBatch, ServerUp};
 use playgate_protocol::{GameSessionId, List, PlayerSessionId};
@@ -49,8 +50,13 @@ impl World {
     fn false_report(&mut self, server: usize) -> Report {
         let wanted = self.servers[server].wanted.as_ref().and_then(|wanted| wanted.session.as_ref());
         let wanted = wanted.map(|session| (session.id, session.attempt));
-        let sessions: Vec<GameSessionId> = self.coordinator.mem.sessions.keys().copied().collect();
-        let players: Vec<PlayerSessionId> = self.coordinator.mem.players.keys().copied().collect();
+        // What lives, or was its own, is worth more than what is long over.
+        let all = self.rng.chance(300);
+        let mem = &self.coordinator.mem;
+        let live = mem.sessions.values().filter(|row| all || row.terminated_ms.is_none());
+        let sessions: Vec<GameSessionId> = live.map(|row| row.id).collect();
+        let near = |row: &&PlayerSessionRow| all || wanted.is_some_and(|(id, _)| id == row.game_session);
+        let players: Vec<PlayerSessionId> = mem.players.values().filter(near).map(|row| row.id).collect();
         let (mut session, mut attempt) = wanted.unwrap_or((GameSessionId::from_bytes([9; 16]), 1));
         if self.rng.chance(400) {
             session = self.rng.pick(&sessions).copied().unwrap_or(session);

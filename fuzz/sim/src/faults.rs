@@ -103,13 +103,10 @@ impl World {
             }
             Fault::CoordinatorSleep => self.coordinator_sleeps(short, long),
             Fault::WallAhead | Fault::WallBack => self.wall_clock_steps(kind),
-            Fault::KeyRotation => {
-                self.keys.made = (self.keys.made + 1).min(KEYS);
-                self.coordinator_crashes();
-            }
-            Fault::KeyWithdrawn => {
-                self.keys.made = (self.keys.made + 1).min(KEYS);
-                self.keys.withdrawn = (self.keys.withdrawn + 1).min(self.keys.made - 1);
+            Fault::KeyRotation | Fault::KeyWithdrawn if self.keys.made == KEYS => {}
+            Fault::KeyRotation | Fault::KeyWithdrawn => {
+                self.keys.made += 1;
+                self.keys.withdrawn += usize::from(kind == Fault::KeyWithdrawn);
                 self.coordinator_crashes();
             }
             Fault::LinkBreak | Fault::StallUp | Fault::StallDown => {
@@ -246,33 +243,39 @@ impl World {
     /// Somebody dials who does not belong here, or with a credential that was copied.
     fn stranger(&mut self) {
         let key = Fingerprint::from_bytes(self.rng.bytes());
-        let servers: Vec<_> = self.servers.iter().map(|server| server.process).collect();
         let name = Name::lossy("stranger");
-        let (credential, role) = match (self.rng.below(4), self.rng.pick(&servers).copied()) {
-            (0, Some(process)) => {
-                // Copied from a process that may be bound already.
-                let bound = self
-                    .coordinator
-                    .disk
-                    .peers
-                    .values()
-                    .any(|peer| *peer == playgate_core::rows::Identity::Server(process));
-                if !bound {
-                    return;
-                }
-                let secret = self.keys.launch_credential(&process);
-                (Credential::Launch { process, secret }, HelloRole::Server { name, advertise: None, held_version: 9 })
-            }
-            (1, Some(process)) => {
-                let secret = Secret32::from_bytes(self.rng.bytes());
-                (Credential::Launch { process, secret }, HelloRole::Server { name, advertise: None, held_version: 0 })
-            }
-            (2, _) => (Credential::Bound, HelloRole::Operator),
-            _ => {
-                let secret = Secret32::from_bytes(self.rng.bytes());
-                (Credential::Join { secret }, HelloRole::Agent { name, advertise: None, capacity: 9 })
-            }
+        // A credential that is bound is of no use to him; he prefers one that nobody has presented.
+        let bound = |process| {
+            let mut peers = self.coordinator.disk.peers.values();
+            peers.any(|peer| *peer == playgate_core::rows::Identity::Server(process))
         };
+        let rows = self.coordinator.mem.processes.values();
+        let fresh: Vec<_> = rows.filter(|row| row.ended_ms.is_none() && !bound(row.id)).map(|row| row.id).collect();
+        let known: Vec<_> = self.servers.iter().map(|server| server.process).collect();
+        let copied: Vec<_> = known.iter().copied().filter(|process| bound(*process)).collect();
+        let guess = if fresh.is_empty() || self.rng.chance(200) { known } else { fresh };
+        let (credential, role) =
+            match (self.rng.below(4), self.rng.pick(&copied).copied(), self.rng.pick(&guess).copied()) {
+                (0, Some(process), _) => {
+                    let secret = self.keys.launch_credential(&process);
+                    (
+                        Credential::Launch { process, secret },
+                        HelloRole::Server { name, advertise: None, held_version: 9 },
+                    )
+                }
+                (1, _, Some(process)) => {
+                    let secret = Secret32::from_bytes(self.rng.bytes());
+                    (
+                        Credential::Launch { process, secret },
+                        HelloRole::Server { name, advertise: None, held_version: 0 },
+                    )
+                }
+                (2, ..) => (Credential::Bound, HelloRole::Operator),
+                _ => {
+                    let secret = Secret32::from_bytes(self.rng.bytes());
+                    (Credential::Join { secret }, HelloRole::Agent { name, advertise: None, capacity: 9 })
+                }
+            };
         self.dial(Peer::Stranger, key, Self::hello(credential, role));
     }
 
