@@ -122,9 +122,12 @@ pub(super) fn tickets_are_durable(world: &World) -> Checked {
 
 pub(super) fn replies_imply_durable(world: &World) -> Checked {
     let disk = &world.coordinator.disk;
+    // What is long over may have been forgotten in the very batch behind which this leaves.
+    let forgotten = |id: &[u8; 16]| world.ledger.forgotten.contains(id);
     for output in &world.log.released {
         let durable = match output {
             Output::Answer { outcome: Ok(answer), .. } => answer_is_durable(world, answer),
+            Output::Welcome { role: Welcomed::Server { process, .. }, .. } if forgotten(process.as_bytes()) => true,
             Output::Welcome { role: Welcomed::Server { process, applied_seq, .. }, .. } => {
                 let bound = disk.peers.values().any(|peer| *peer == Identity::Server(*process));
                 bound && disk.processes.get(process).is_some_and(|row| row.applied_seq >= *applied_seq)
@@ -135,14 +138,17 @@ pub(super) fn replies_imply_durable(world: &World) -> Checked {
             }
             Output::Server(_, ServerDown::Wanted(wanted)) => {
                 let keys = wanted.keys.iter().all(|key| disk.signing.contains_key(&key.key_id));
-                let session = wanted.session.as_ref().is_none_or(|wanted| {
+                let kept = wanted.session.as_ref().filter(|wanted| !forgotten(wanted.id.as_bytes()));
+                let session = kept.is_none_or(|wanted| {
                     let row = disk.sessions.get(&wanted.id);
                     row.is_some_and(|row| {
                         row.attempt >= wanted.attempt && row.end_by_ms.is_some() >= wanted.end_by_ms.is_some()
                     }) && wanted.revoked.iter().all(|revoked| {
                         disk.players
                             .get(&revoked.player_session)
-                            .is_some_and(|row| row.revoking || row.ended_ms.is_some())
+                            .map_or(forgotten(revoked.player_session.as_bytes()), |row| {
+                                row.revoking || row.ended_ms.is_some()
+                            })
                     })
                 });
                 keys && session
@@ -220,7 +226,9 @@ pub(super) fn orders_fit(world: &World) -> Checked {
     }
     for output in &world.log.released {
         let fits = match output {
-            Output::Launch { process, .. } => disk.processes.contains_key(process),
+            Output::Launch { process, .. } => {
+                disk.processes.contains_key(process) || world.ledger.forgotten.contains(process.as_bytes())
+            }
             Output::Stop { process, .. } => {
                 disk.processes.get(process).is_none_or(|row| row.drain.is_some() || row.ended_ms.is_some())
             }
