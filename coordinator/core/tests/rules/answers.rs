@@ -7,10 +7,33 @@ use playgate_protocol::reason::PlayerEnd;
 use playgate_protocol::server::Report;
 use playgate_protocol::*;
 
-use crate::world::{FLEET, Server, World, fleet};
+use crate::world::{FLEET, OPERATOR, Server, World, fleet, key};
 
 fn backend(world: &mut World, call: BackendCall) -> Answer {
     world.operate(OperatorCall::Backend(call)).unwrap()
+}
+
+/// An operator may do what a backend may, in the words of either; nobody else may.
+#[test]
+fn a_backend_is_answered_on_its_own_link() {
+    let mut world = World::running();
+    let secret = world.join_key(JoinRole::Backend, 1);
+    let link = world.link();
+    world.open(link, key(40), Credential::Join { secret }, HelloRole::Backend);
+    let server = world.servers.values().next().unwrap().link.unwrap();
+    let (agent, stranger) = (world.agent(), world.link());
+    for (from, is_answered) in [(link, true), (OPERATOR, true), (server, false), (agent, false), (stranger, false)] {
+        world.outputs.clear();
+        let call = BackendCall::ListGameSessions { fleet: None, after: None };
+        world.input(Input::Backend(from, BackendUp { request: 7, call }));
+        let answered = |o: &Output| matches!(o, Output::Answer { link, request: 7, outcome: Ok(_) } if *link == from);
+        assert_eq!(
+            world.outputs.iter().filter(|output| answered(output)).count(),
+            usize::from(is_answered),
+            "{from:?}"
+        );
+        assert_eq!(world.outputs.len(), usize::from(is_answered), "{from:?}");
+    }
 }
 
 #[test]

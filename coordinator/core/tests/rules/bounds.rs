@@ -180,13 +180,16 @@ fn a_game_session_hands_out_a_million_ordinals_and_no_more() {
 #[test]
 fn events_are_kept_up_to_a_number_in_memory_and_on_the_disk() {
     let mut core = Core::load(Start { shard: 0, seed: [7; 32], now_ms: 1 }, Vec::new());
-    let mut kept = BTreeSet::new();
+    let (mut kept, mut orders) = (BTreeSet::new(), 0);
     for n in 0..EVENTS_MAX as u64 + 1_000 {
         core.handle(n, Input::StoreLow(n % 2 == 0));
         for row in core.take_turn().rows {
             match row {
                 Row::Event(event) => assert!(kept.insert(event.seq), "each is written once"),
-                Row::ForgetEvents(through) => kept.retain(|seq| *seq > through),
+                Row::ForgetEvents(through) => {
+                    kept.retain(|seq| *seq > through);
+                    orders += 1;
+                }
                 _ => {}
             }
         }
@@ -196,6 +199,7 @@ fn events_are_kept_up_to_a_number_in_memory_and_on_the_disk() {
     assert_eq!(last, EVENTS_MAX as u64 + 1_001, "one for each change, and the start");
     let (link, oldest) = (LinkId(1), last + 1 - EVENTS_MAX as u64);
     assert!((oldest..=last).all(|seq| kept.contains(&seq)), "the disk has what memory has");
+    assert_eq!(orders, 3, "once in 256 events");
     core.handle(9, Input::ApplyOperator(key(1)));
     let hello = Hello {
         versions: VersionRange::OURS,
