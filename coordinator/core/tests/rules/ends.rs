@@ -110,6 +110,24 @@ fn a_hand_started_process_that_was_asked_to_end_and_does_was_stopped() {
     assert_eq!(world.process(process).reason, Some(ProcessEnd::Stopped));
 }
 
+/// A process that is asked to end can be hurried, and for no other reason than the first.
+#[test]
+fn the_earliest_deadline_of_a_process_counts() {
+    let mut world = World::running();
+    let process = *world.servers.keys().next().unwrap();
+    let asked = world.now;
+    for (grace_ms, end_by_ms, orders) in [(5_000, 5_000, 1), (9_000, 5_000, 1), (5_000, 5_000, 1), (2_000, 2_000, 2)] {
+        stop(&mut world, process, grace_ms);
+        let wanted = world.servers[&process].wanted.clone().unwrap();
+        assert_eq!(wanted.terminate_by_ms, Some(asked + end_by_ms), "{grace_ms}");
+        assert_eq!(world.stops().len(), orders, "{grace_ms}");
+    }
+    world.report(process, Report::Ending);
+    assert_eq!(world.events(EventKind::ProcessDraining), ["STOPPED: 5000 ms until it is stopped by force"]);
+    world.exits(process, ExitStatus::Code(0));
+    assert_eq!(world.process(process).reason, Some(ProcessEnd::Stopped));
+}
+
 /// A hand-started server is judged by the ready timeout as well.
 #[test]
 fn a_hand_started_process_that_is_never_ready_is_asked_to_end() {
