@@ -169,3 +169,38 @@ pub fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The coordinator's own tables, with rows that must never be.
+    const WRONG: &str = "
+        INSERT INTO game_session SELECT 'gs-' || n, 'f', '', status, 1, NULL, 1, '[]', 0, 0, NULL, key, x'', NULL, 0, 0,
+            NULL, x'' FROM (SELECT 'a' n, 'ACTIVE' status, 'same' key UNION SELECT 'b', 'TERMINATED', 'same');
+        INSERT INTO player_session SELECT 'ps-' || n, 'gs-a', 'ann', x'', 'RESERVED', 0, 0, 0, 0, 0, 0, key, x'', 0, NULL,
+            NULL, NULL FROM (SELECT 1 n, 'k' key UNION SELECT 2, 'k');
+        INSERT INTO process SELECT 'sp-' || n, 'f', NULL, '', 'HOSTING', 0, NULL, NULL, '[]', 'gs-a', 0, 0, 0, NULL,
+            NULL, 0, NULL, NULL, NULL, '', 0, NULL, NULL FROM (SELECT 1 n UNION SELECT 2);
+        INSERT INTO event VALUES (1, 0, 'PROTOCOL_VIOLATION', 'peer', 'x', 'said too much');";
+
+    #[test]
+    fn what_must_not_be_is_found_in_the_coordinators_own_tables() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("../../../coordinator/src/store/migrations/0001_rows.sql")).unwrap();
+        let database = Database(connection);
+        let look = || {
+            let found = [
+                database.oversold(),
+                database.hosted_twice(),
+                database.duplicates(),
+                database.known_twice(),
+                database.violations(),
+            ];
+            found.map(|lines| lines.unwrap().len())
+        };
+        assert_eq!(look(), [0; 5]);
+        database.0.execute_batch(WRONG).unwrap();
+        assert_eq!(look(), [1, 1, 2, 1, 1]);
+    }
+}

@@ -13,10 +13,12 @@ pub fn this_run() -> String {
     format!("{pid}.{}", stat(pid).map_or(0, |stat| stat.start_ticks))
 }
 
-/// Whether the run of this name lives.
+/// Whether the run of this name lives. One that was killed and that nobody has taken note of is dead.
 pub fn is_running(run: &str) -> bool {
     let parts = run.split_once('.').and_then(|(pid, ticks)| Some((pid.parse().ok()?, ticks.parse().ok()?)));
-    parts.is_some_and(|(pid, ticks): (u32, u64)| stat(pid).is_some_and(|stat| stat.start_ticks == ticks))
+    parts.is_some_and(|(pid, ticks): (u32, u64)| {
+        stat(pid).is_some_and(|stat| stat.start_ticks == ticks && stat.state != b'Z')
+    })
 }
 
 /// Living processes of this run. A zombie has no environment any more, and is not among them.

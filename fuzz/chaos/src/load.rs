@@ -79,6 +79,7 @@ impl Load {
         let (net, told) = (net.clone(), shared.clone());
         let run = move || {
             net.enter(Place::Backends)?;
+            drop(net); // what it made is removed when the world ends, also while backends are still waiting
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(run(keys, dir, told, seed))
         };

@@ -34,6 +34,8 @@ pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 /// Directories of runs begin with it.
 const DIR_PREFIX: &str = "playgate-chaos-";
 const CANNOT_RUN: u8 = 4;
+/// Rounds between two heads of the table.
+const HEAD_EVERY: u64 = 25;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -78,9 +80,13 @@ async fn chaos(args: &Args) -> Outcome<bool> {
     };
     let json = args.common.json;
     let mut tell = |round: &report::Round| {
-        if !json {
-            println!("{}", round.line());
+        if json {
+            return;
         }
+        if round.number.is_multiple_of(HEAD_EVERY) {
+            println!("{}", report::Round::head());
+        }
+        println!("{}", round.line());
     };
     let report = rounds::run(&plan, setup, &mut tell).await?;
     publish(&args.common, &report.text(), &report.json())?;

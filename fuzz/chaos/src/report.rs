@@ -29,24 +29,31 @@ pub struct Round {
     pub answers: Option<Duration>,
     /// From the fault until everybody was back.
     pub took: Duration,
-    pub facts: u64,
+    /// Acknowledged since the start.
+    pub counts: Counts,
     /// Facts acknowledged during the round.
     pub fresh: u64,
-    pub findings: usize,
+    /// By kind, in the order of [`Wrong::ALL`].
+    pub findings: [usize; Wrong::ALL.len()],
 }
 
 impl Round {
+    /// What the columns of a line are.
+    pub fn head() -> String {
+        let counts = ["sess", "activ", "reserv", "joins", "leaves", "expir", "revoc", "ends"];
+        let findings = ["miss", "over", "host2", "dup", "unkn", "twice", "contr", "proc"];
+        let columns = |names: [&str; 8]| names.map(|name| format!(" {name:>6}")).concat();
+        let (counts, findings) = (columns(counts), findings.map(|name| format!(" {name:>5}")).concat());
+        format!("round {:<40} facts{counts} |{findings} | back ms, first answer ms", "fault")
+    }
+
     pub fn line(&self) -> String {
-        let answers = self.answers.map_or(String::new(), |time| format!(" answers {} ms", time.as_millis()));
-        format!(
-            "{:>5} {:<42} +{:<4} facts {:<7} all back after {:>5} ms{answers}  findings {}",
-            self.number,
-            self.what,
-            self.fresh,
-            self.facts,
-            self.took.as_millis(),
-            self.findings
-        )
+        let counts = self.counts.named().into_iter().filter(|(name, _)| *name != "repeats");
+        let counts: String = counts.map(|(_, count)| format!(" {count:>6}")).collect();
+        let findings = self.findings.map(|count| format!(" {count:>5}")).concat();
+        let answers = self.answers.map_or(String::new(), |time| format!(", {}", time.as_millis()));
+        let (number, what, fresh) = (self.number, &self.what, format!("+{}", self.fresh));
+        format!("{number:>5} {what:<40} {fresh:>5}{counts} |{findings} | {:>7}{answers}", self.took.as_millis())
     }
 }
 
@@ -104,6 +111,11 @@ impl Report {
 
     pub fn passed(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// Findings by kind, in the order of [`Wrong::ALL`].
+    pub fn by_kind(&self) -> [usize; Wrong::ALL.len()] {
+        Wrong::ALL.map(|kind| self.found(kind))
     }
 
     fn found(&self, kind: Wrong) -> usize {

@@ -114,13 +114,12 @@ impl Chaos {
         }
         let mut ledger = self.load.shared.ledger();
         ledger.retire();
-        let facts = ledger.counts.total();
+        let counts = ledger.counts;
         drop(ledger);
         *self.report.rounds.entry(fault.kind()).or_default() += 1;
-        let what = fault.describe();
         self.report.facts_acknowledged(&self.load.shared, &self.served, &self.joins);
-        let findings = self.report.findings.len();
-        Ok(Round { number, what, answers, took, facts, fresh: facts - facts_before, findings })
+        let (what, fresh, findings) = (fault.describe(), counts.total() - facts_before, self.report.by_kind());
+        Ok(Round { number, what, answers, took, counts, fresh, findings })
     }
 
     /// Waits until some more facts were acknowledged, so that what happens next happens to a busy world.

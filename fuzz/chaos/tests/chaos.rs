@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -31,17 +31,31 @@ fn playgate() -> PathBuf {
         .clone()
 }
 
-fn run(arguments: &str) -> (Output, Value) {
+/// What it printed, and which process it was.
+fn run(arguments: &str) -> (Output, Value, u32) {
     let mut chaos = Command::new(env!("CARGO_BIN_EXE_playgate-chaos"));
     chaos.args(arguments.split(' ')).arg("--json").arg("--playgate").arg(playgate());
-    let output = chaos.output().unwrap();
+    let running = chaos.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = running.id();
+    let output = running.wait_with_output().unwrap();
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
-    (output, report)
+    (output, report, pid)
+}
+
+/// Whatever a run has made is gone: directories, mounts, network namespaces.
+fn leaves_nothing(pid: u32) {
+    let name = format!("playgate-chaos-{pid}.");
+    for directory in [std::env::temp_dir(), PathBuf::from("/run/netns")] {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let left = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        assert_eq!(left.filter(|left| left.starts_with(&name)).collect::<Vec<_>>(), Vec::<String>::new());
+    }
+    assert!(!std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&name));
 }
 
 #[test]
 fn each_fault_once_over_loopback_loses_nothing() {
-    let (output, report) = run("--rounds 6 --seed 1 --isolation loopback");
+    let (output, report, pid) = run("--rounds 6 --seed 1 --isolation loopback");
     assert_eq!(output.status.code(), Some(0), "{report:#} {output:?}");
     let rounds = |kind: &str| report["rounds"][kind].as_u64().unwrap_or(0);
     assert!(rounds("kill") >= 3 && rounds("stop") >= 1 && rounds("cut") >= 1, "{report:#}");
@@ -53,19 +67,22 @@ fn each_fault_once_over_loopback_loses_nothing() {
         assert!(report["facts"][fact].as_u64() > Some(0), "no {fact}: {report:#}");
     }
     assert!(report["compared"].as_u64() > Some(0) && report["settled"].as_u64() > Some(0), "{report:#}");
+    leaves_nothing(pid);
 }
 
 #[test]
 fn a_fact_that_nobody_kept_fails_the_run() {
-    let (output, report) = run("--rounds 1 --seed 2 --faults kill --isolation loopback --invent");
+    let (output, report, pid) = run("--rounds 1 --seed 2 --faults kill --isolation auto --invent");
     assert_eq!(output.status.code(), Some(1), "{report:#}");
     assert_eq!(report["findings"]["missing"], 1, "{report:#}");
     assert!(report["details"][0].as_str().unwrap().contains("nobody, key invented): itself"), "{report:#}");
+    leaves_nothing(pid);
 }
 
 #[test]
 fn fifty_servers_come_back_to_their_coordinator() {
-    let (output, report) = run("storm --servers 50 --sessions 10");
+    let (output, report, pid) = run("storm --servers 50 --sessions 10");
     assert_eq!(output.status.code(), Some(0), "{report:#} {output:?}");
     assert_eq!(report["back"], 50, "{report:#}");
+    leaves_nothing(pid);
 }
