@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use playgate_protocol::api::PlayerSessionStatus;
-use playgate_protocol::{GameSessionId, PlayerSessionId};
+use playgate_protocol::{GameSessionId, PlayerSessionId, ServerProcessId};
 
 use crate::Outcome;
-use crate::database::{Database, PlayerRow, SessionRow};
+use crate::database::{Database, PlayerRow, ProcessRow, SessionRow};
 use crate::ledger::{self, Ledger};
 use crate::served::Served;
 
@@ -21,24 +21,27 @@ pub enum Kind {
     TwoHosts,
     /// Two objects under one idempotency key, or something under the key of a refused request.
     Duplicate,
-    /// A player whom a server admitted and the coordinator does not know, or not as joined.
+    /// A player whom a server admitted and the coordinator does not know.
     Unknown,
     /// A player whom the coordinator knows twice, or as joined where no server admitted him.
     Twice,
+    /// Players, game sessions or processes of which the two sides have different views at rest.
+    Views,
     /// Answers that contradict each other, a link refused, or what the coordinator itself calls a violation.
     Contradiction,
-    /// A process that ended by itself, was left behind, or did not come back.
+    /// A process that ended though no fault ended it, was left behind, or did not come back.
     Process,
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Missing,
         Self::Oversold,
         Self::TwoHosts,
         Self::Duplicate,
         Self::Unknown,
         Self::Twice,
+        Self::Views,
         Self::Contradiction,
         Self::Process,
     ];
@@ -51,6 +54,7 @@ impl Kind {
             Self::Duplicate => "duplicates",
             Self::Unknown => "unknown players",
             Self::Twice => "known twice",
+            Self::Views => "other views",
             Self::Contradiction => "contradictions",
             Self::Process => "processes",
         }
@@ -85,6 +89,7 @@ pub fn everything(ledger: &Ledger, database: &Database, served: &mut Served) -> 
     let phantom = players.iter().filter(|(id, row)| row.joined && !served.admitted.contains_key(id));
     found(Kind::Twice, phantom.map(|(id, _)| format!("{id} has joined, and no server admitted him")).collect());
     found(Kind::Contradiction, database.violations()?);
+    found(Kind::Process, ended_badly(&database.processes()?, served));
     found(Kind::Contradiction, ledger.contradictions.iter().cloned().collect());
     Ok(findings)
 }
@@ -146,6 +151,14 @@ fn admitted_by_two(served: &Served) -> Vec<String> {
     sessions.chain(players.map(|(player, (_, servers))| format!("{player} was admitted by {servers:?}"))).collect()
 }
 
+/// Servers that ended in any other way than a fleet's own, though nobody killed them: their players paid for it.
+fn ended_badly(processes: &BTreeMap<ServerProcessId, ProcessRow>, served: &Served) -> Vec<String> {
+    let good = ["STOPPED", "RECYCLED", "SHUTDOWN"];
+    let ended = processes.iter().filter_map(|(id, row)| Some((id, row.reason.as_deref()?)));
+    let badly = ended.filter(|(id, reason)| !good.contains(reason) && !served.killed.contains(id));
+    badly.map(|(id, reason)| format!("{id} ended, and no fault did it: {reason}")).collect()
+}
+
 fn under_refused_keys(ledger: &Ledger, players: &BTreeMap<PlayerSessionId, PlayerRow>) -> Vec<String> {
     let made = players.iter().filter(|(_, row)| ledger.refused.contains_key(&row.key));
     made.map(|(id, row)| format!("key {} was refused, and has {id}", row.key)).collect()
@@ -193,6 +206,21 @@ mod tests {
         assert!(kept(PlayerRow { over: true, ..row() })[0].ends_with("the end"));
         ledger.refused("invented");
         assert_eq!(under_refused_keys(&ledger, &BTreeMap::from([(id, row())])).len(), 1);
+    }
+
+    #[test]
+    fn only_a_fault_may_end_a_server_badly() {
+        let id = ServerProcessId::from_bytes([1; 16]);
+        let ended = |reason: Option<&str>| {
+            let reason = reason.map(str::to_owned);
+            BTreeMap::from([(id, ProcessRow { status: "ENDED".to_owned(), reason, pid: None, session: None })])
+        };
+        let mut served = Served::default();
+        for (reason, found) in [(None, 0), (Some("RECYCLED"), 0), (Some("CRASHED"), 1), (Some("LOST"), 1)] {
+            assert_eq!(ended_badly(&ended(reason), &served).len(), found, "{reason:?}");
+        }
+        served.killed.insert(id);
+        assert_eq!(ended_badly(&ended(Some("CRASHED")), &served).len(), 0);
     }
 
     #[test]

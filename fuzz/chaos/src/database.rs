@@ -39,6 +39,7 @@ pub struct PlayerRow {
 pub struct ProcessRow {
     pub status: String,
     pub reason: Option<String>,
+    pub pid: Option<u32>,
     pub session: Option<String>,
 }
 
@@ -94,12 +95,13 @@ impl Database {
     }
 
     pub fn processes(&self) -> Outcome<BTreeMap<ServerProcessId, ProcessRow>> {
-        let mut statement = self.0.prepare_cached("SELECT id, status, reason, session FROM process")?;
+        let mut statement = self.0.prepare_cached("SELECT id, status, reason, pid, session FROM process")?;
         let mut rows = statement.query(())?;
         let mut processes = BTreeMap::new();
         while let Some(row) = rows.next()? {
             let id: String = row.get(0)?;
-            let process = ProcessRow { status: row.get(1)?, reason: row.get(2)?, session: row.get(3)? };
+            let process =
+                ProcessRow { status: row.get(1)?, reason: row.get(2)?, pid: row.get(3)?, session: row.get(4)? };
             processes.insert(id.parse()?, process);
         }
         Ok(processes)

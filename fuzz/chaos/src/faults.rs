@@ -11,6 +11,7 @@ use crate::Outcome;
 use crate::leftovers;
 use crate::net::{Cut, Place};
 use crate::rng::Rng;
+use crate::served::Served;
 use crate::world::{PATIENCE, World};
 
 /// Kinds of fault, as the command line names them.
@@ -134,8 +135,9 @@ pub async fn some_server(world: &mut World, rng: &mut Rng) -> Outcome<Option<(Se
 }
 
 /// Kills a game server, and waits until the coordinator has been told.
-pub async fn kill_server(world: &mut World, rng: &mut Rng) -> Outcome<()> {
+pub async fn kill_server(world: &mut World, served: &mut Served, rng: &mut Rng) -> Outcome<()> {
     let Some((process, pid)) = some_server(world, rng).await? else { return Ok(()) };
+    served.killed.insert(process);
     leftovers::kill(pid, Signal::KILL);
     let deadline = std::time::Instant::now() + PATIENCE;
     while world.live().await?.iter().any(|live| live.id == process) {

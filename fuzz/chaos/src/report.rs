@@ -41,7 +41,7 @@ impl Round {
     /// What the columns of a line are.
     pub fn head() -> String {
         let counts = ["sess", "activ", "reserv", "joins", "leaves", "expir", "revoc", "ends"];
-        let findings = ["miss", "over", "host2", "dup", "unkn", "twice", "contr", "proc"];
+        let findings = ["miss", "over", "host2", "dup", "unkn", "twice", "views", "contr", "proc"];
         let columns = |names: [&str; 8]| names.map(|name| format!(" {name:>6}")).concat();
         let (counts, findings) = (columns(counts), findings.map(|name| format!(" {name:>5}")).concat());
         format!("round {:<40} facts{counts} |{findings} | back ms, first answer ms", "fault")

@@ -140,7 +140,9 @@ impl Chaos {
                 tokio::time::sleep(self.rng.millis(0, 500)).await;
                 self.world.restart_agent(place).await?;
             }
-            Fault::Kill(Target::Server) => faults::kill_server(&mut self.world, &mut self.rng).await?,
+            Fault::Kill(Target::Server) => {
+                faults::kill_server(&mut self.world, &mut self.served, &mut self.rng).await?;
+            }
             Fault::Stop(target, time) => faults::stop(&mut self.world, target, time, &mut self.rng).await?,
             Fault::Cut(place, cut, time) => faults::cut(&self.world, place, cut, time).await?,
             Fault::Disk => {

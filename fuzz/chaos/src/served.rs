@@ -24,6 +24,8 @@ pub struct Served {
     pub hosts: BTreeMap<GameSessionId, BTreeSet<ServerProcessId>>,
     /// Where a server had more players than slots.
     pub oversold: BTreeSet<String>,
+    /// Servers that a fault has killed: no other may end but in good order.
+    pub killed: BTreeSet<ServerProcessId>,
     /// Admissions, reconnects included.
     pub admissions: u64,
 }

@@ -1,6 +1,6 @@
 //! Everything at rest: nobody begins anything, and then both sides must come to the same view; and the end of a run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use playgate_protocol::api::ProcessStatus;
@@ -8,12 +8,15 @@ use playgate_protocol::{PlayerSessionId, ServerProcessId};
 
 use crate::Outcome;
 use crate::compare::{Findings, Kind};
-use crate::database::Database;
+use crate::database::{Database, PlayerRow, ProcessRow};
 use crate::leftovers;
 use crate::load::{Load, Shared};
 use crate::net::Place;
 use crate::served::Served;
 use crate::world::{PATIENCE, World, fleet};
+
+type Players = BTreeMap<PlayerSessionId, PlayerRow>;
+type Processes = BTreeMap<ServerProcessId, ProcessRow>;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -38,7 +41,7 @@ pub async fn settle(world: &World, shared: &Shared, served: &mut Served, joins: 
             return Ok(Findings::new());
         }
         if Instant::now() > deadline {
-            return Ok(differences.into_iter().map(|what| (Kind::Unknown, what)).collect());
+            return Ok(differences.into_iter().map(|what| (Kind::Views, what)).collect());
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -49,6 +52,14 @@ fn differences(world: &World, served: &mut Served, joins: &mut Joins) -> Outcome
     served.read()?;
     let database = Database::open(&world.data())?;
     let (players, processes) = (database.players()?, database.processes()?);
+    let mut differences = not_joined(served, joins, &players, &processes);
+    differences.extend(other_players(served, &players, &processes));
+    differences.extend(other_processes(world, &processes));
+    Ok(differences)
+}
+
+/// Who was admitted and has not joined.
+fn not_joined(served: &Served, joins: &mut Joins, players: &Players, processes: &Processes) -> Vec<String> {
     let mut differences = Vec::new();
     for (player, (_, servers)) in &served.admitted {
         if joins.confirmed.contains(player) {
@@ -59,13 +70,19 @@ fn differences(world: &World, served: &mut Served, joins: &mut Joins) -> Outcome
             joins.confirmed.insert(*player);
             continue;
         }
-        if servers.iter().all(|server| ended_without_a_word(served, &processes, *server)) {
+        if servers.iter().all(|server| ended_without_a_word(served, processes, *server)) {
             joins.confirmed.insert(*player);
             joins.died_with_server += 1;
         } else {
             differences.push(format!("{player} was admitted by {servers:?}, and has not joined"));
         }
     }
+    differences
+}
+
+/// Where a server hosts another game session than the coordinator says, or other players.
+fn other_players(served: &Served, players: &Players, processes: &Processes) -> Vec<String> {
+    let mut differences = Vec::new();
     let live = |status: &str| !matches!(status, "ENDED" | "LAUNCHING");
     for (process, row) in processes.iter().filter(|(_, row)| live(&row.status)) {
         let hosting = served.hosting(*process).map(|session| session.to_string());
@@ -81,15 +98,22 @@ fn differences(world: &World, served: &mut Served, joins: &mut Joins) -> Outcome
             differences.push(format!("{session}: active are {active:?}, and on the server {present:?}"));
         }
     }
-    Ok(differences)
+    differences
+}
+
+/// Server processes that run and are not known, or are known and do not run.
+fn other_processes(world: &World, processes: &Processes) -> Vec<String> {
+    let services = world.service_pids();
+    let running: BTreeSet<_> = leftovers::of(&world.setup.run).into_iter().collect();
+    let running: BTreeSet<_> = running.into_iter().filter(|pid| !services.contains(pid)).collect();
+    let known = processes.values().filter(|row| row.status != "ENDED").filter_map(|row| row.pid);
+    let known: BTreeSet<_> = known.collect();
+    let strays = running.difference(&known).map(|pid| format!("{pid} runs and is not known"));
+    strays.chain(known.difference(&running).map(|pid| format!("{pid} is known and does not run"))).collect()
 }
 
 /// Ended, and not in the good order in which its last reports are delivered.
-fn ended_without_a_word(
-    served: &Served,
-    processes: &std::collections::BTreeMap<ServerProcessId, crate::database::ProcessRow>,
-    server: ServerProcessId,
-) -> bool {
+fn ended_without_a_word(served: &Served, processes: &Processes, server: ServerProcessId) -> bool {
     let ended = processes.get(&server).is_none_or(|row| row.status == "ENDED");
     ended && served.servers.get(&server).and_then(|server| server.delivered) != Some(true)
 }

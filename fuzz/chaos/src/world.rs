@@ -169,6 +169,11 @@ impl World {
         stop(agent, place.as_str()).await
     }
 
+    /// The coordinator and the agents.
+    pub fn service_pids(&self) -> Vec<u32> {
+        std::iter::once(&self.coordinator).chain(&self.agents).flatten().map(Child::id).collect()
+    }
+
     /// Services that have ended though nobody told them to.
     pub fn ended_by_themselves(&mut self) -> Outcome<Vec<String>> {
         let names = ["the coordinator", "the agent of host-a", "the agent of host-b"];

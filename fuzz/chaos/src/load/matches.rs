@@ -36,7 +36,7 @@ async fn play(caller: &Caller, name: &str, rng: &mut Rng) {
         new = new.property(ENDS_MS, &rng.between(1_000, 4_000).to_string());
     }
     let Some(session) = create(caller, &key, &new).await else { return };
-    if rng.percent(20) {
+    if rng.percent(10) {
         create(caller, &key, &new).await; // the ledger sees whether it is the same one
     }
     let mut parties = JoinSet::new();
@@ -54,10 +54,12 @@ async fn play(caller: &Caller, name: &str, rng: &mut Rng) {
             caller.shared.contradicts(format!("a party panicked: {error}"));
         }
     }
-    if ends_by_itself && await_end(caller, session.id, Duration::from_secs(5)).await {
-        return;
+    if !ends_by_itself || !await_end(caller, session.id, Duration::from_secs(5)).await {
+        end(caller, session.id).await;
     }
-    end(caller, session.id).await;
+    if rng.percent(50) {
+        create(caller, &key, &new).await; // perhaps by a coordinator that never heard of the first time
+    }
 }
 
 /// None where the coordinator says that there is no capacity, or that the session is over already.
@@ -93,13 +95,13 @@ async fn create(caller: &Caller, key: &str, new: &NewGameSession) -> Option<Game
 async fn come(caller: &Caller, session: GameSessionId, name: String, max_players: u16, mut rng: Rng) {
     let key = format!("party-{name}");
     let names: Vec<_> = (0..rng.between(1, u64::from(max_players).min(5))).map(|n| format!("{name}-{n}")).collect();
-    let plans = players::Plan::some(&mut rng);
+    let hurried = rng.percent(20).then(|| rng.millis(1_000, 2_000));
     let mut new = NewPlayerSessions::new(session).idempotency_key(&key);
     for player in &names {
         new = new.player(player, b"");
     }
-    if plans == players::Plan::NeverCome {
-        new = new.reservation(rng.millis(1_000, 2_000));
+    if let Some(reservation) = hurried {
+        new = new.reservation(reservation);
     }
     let reserve = |backend: playgate_client::Backend| {
         let new = new.clone();
@@ -114,15 +116,21 @@ async fn come(caller: &Caller, session: GameSessionId, name: String, max_players
         }
     };
     let Ok(tickets) = caller.ask(LATER_MAX, reserve, note).await else { return };
-    if rng.percent(20) {
+    let again = async || {
         let again = caller.ask(LATER_MAX, reserve, note).await;
         if again.is_ok_and(|again| again != tickets) {
             caller.shared.contradicts(format!("key {key} gave other tickets the second time"));
         }
+    };
+    if rng.percent(10) {
+        again().await;
     }
     let mut playing = JoinSet::new();
-    for (number, ticket) in tickets.into_iter().enumerate() {
-        let plan = if plans == players::Plan::NeverCome { plans } else { players::Plan::some(&mut rng) };
+    for (number, ticket) in tickets.iter().cloned().enumerate() {
+        let plan = match hurried {
+            Some(reservation) => players::Plan::hurried(reservation, &mut rng),
+            None => players::Plan::some(&mut rng),
+        };
         let (caller, rng) = (caller.clone(), rng.fork(number as u64));
         playing.spawn(async move { players::play(&caller, &ticket, plan, rng).await });
     }
@@ -130,6 +138,9 @@ async fn come(caller: &Caller, session: GameSessionId, name: String, max_players
         if let Err(error) = ended {
             caller.shared.contradicts(format!("a player panicked: {error}"));
         }
+    }
+    if rng.percent(50) {
+        again().await; // seconds later, and perhaps by another coordinator
     }
 }
 

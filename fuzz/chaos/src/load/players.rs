@@ -19,9 +19,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(150);
 /// Longer than a reservation of those who never come, and than the grace of those who are absent.
 const PATIENCE: Duration = Duration::from_secs(12);
 
+/// How late somebody comes at most who comes too late.
+const LATE_MAX: Duration = Duration::from_millis(150);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plan {
     NeverCome,
+    /// Waits so long, and comes in the last moment or just too late.
+    ComeLate(Duration),
     Stay,
     Leave,
     /// Comes back from another address while he is in.
@@ -38,7 +43,6 @@ pub enum Plan {
 impl Plan {
     pub fn some(rng: &mut Rng) -> Self {
         let all = [
-            Self::NeverCome,
             Self::Stay,
             Self::Stay,
             Self::Leave,
@@ -51,6 +55,12 @@ impl Plan {
         ];
         rng.pick(&all).copied().unwrap_or(Self::Stay)
     }
+
+    /// Of somebody whose reservation is as short as this.
+    pub fn hurried(reservation: Duration, rng: &mut Rng) -> Self {
+        let early = rng.millis(0, 500);
+        if rng.percent(50) { Self::NeverCome } else { Self::ComeLate((reservation + LATE_MAX).saturating_sub(early)) }
+    }
 }
 
 pub async fn play(caller: &Caller, ticket: &Ticket, plan: Plan, mut rng: Rng) {
@@ -58,9 +68,9 @@ pub async fn play(caller: &Caller, ticket: &Ticket, plan: Plan, mut rng: Rng) {
     match plan {
         Plan::NeverCome => return watch(caller, id, is_over).await,
         Plan::RevokedBefore => return revoke(caller, id).await,
-        _ => {}
+        Plan::ComeLate(wait) => tokio::time::sleep(wait).await,
+        _ => tokio::time::sleep(rng.millis(0, 300)).await,
     }
-    tokio::time::sleep(rng.millis(0, 300)).await;
     let Some((socket, server)) = come(caller, ticket).await else { return };
     watch(caller, id, |info| info.joined_ms.is_some()).await;
     tokio::time::sleep(rng.millis(0, 600)).await;
@@ -76,7 +86,7 @@ pub async fn play(caller: &Caller, ticket: &Ticket, plan: Plan, mut rng: Rng) {
             say(caller, &socket, server, b"drop").await;
             watch(caller, id, is_over).await;
         }
-        Plan::NeverCome | Plan::Stay | Plan::RevokedBefore => {}
+        Plan::NeverCome | Plan::ComeLate(_) | Plan::Stay | Plan::RevokedBefore => {}
     }
 }
 
