@@ -23,6 +23,8 @@ pub struct Ledger {
     pub counts: Counts,
     /// What answers alone have shown to be wrong.
     pub contradictions: BTreeSet<String>,
+    /// When the question was asked whose answer is being written down.
+    asked: Option<Instant>,
 }
 
 /// Facts about a game session, each acknowledged.
@@ -93,6 +95,17 @@ impl Counts {
 }
 
 impl Ledger {
+    /// Answers that are written down from here on are to a question of this moment. Answers to several askers may be
+    /// written down in another order than they were given in; only one that was asked for later contradicts.
+    pub fn hear(&mut self, asked: Instant) -> &mut Self {
+        self.asked = Some(asked);
+        self
+    }
+
+    fn was_known_then(&self, since: Option<Instant>) -> bool {
+        since.zip(self.asked).is_none_or(|(since, asked)| since < asked)
+    }
+
     /// The answer to a creation under this key.
     pub fn created(&mut self, key: &str, info: &GameSessionInfo) {
         let other = self.sessions.iter().find(|(id, session)| session.key == key && **id != info.id);
@@ -131,7 +144,10 @@ impl Ledger {
                 Some(_) => {}
             }
         } else if session.ended.is_some() {
-            self.contradictions.insert(format!("{} was terminated, and is {:?}", info.id, info.status));
+            let since = session.over_since;
+            if self.was_known_then(since) {
+                self.contradictions.insert(format!("{} was terminated, and is {:?}", info.id, info.status));
+            }
         }
     }
 
@@ -184,7 +200,10 @@ impl Ledger {
                 }
             }
             (Some(before), seen) if seen != Some(before) => {
-                self.contradictions.insert(format!("{} was {before:?}, and is {seen:?}", info.id));
+                let since = player.over_since;
+                if self.was_known_then(since) {
+                    self.contradictions.insert(format!("{} was {before:?}, and is {seen:?}", info.id));
+                }
             }
             _ => {}
         }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use playgate_client::{Backend, BackendConfig, CallFailed};
 use playgate_protocol::JoinKey;
@@ -140,6 +140,7 @@ impl Caller {
         let mut refusals = 0;
         loop {
             self.shared.pass().await;
+            let asked = Instant::now();
             let answer = match call(self.backend.within(CALL_PATIENCE)).await {
                 Ok(answer) => Some(Ok(answer)),
                 Err(CallFailed::Refused(error)) => {
@@ -159,7 +160,7 @@ impl Caller {
                 }
             };
             if let Some(answer) = answer {
-                note(&mut self.shared.ledger(), &answer);
+                note(self.shared.ledger().hear(asked), &answer);
                 let later = answer.as_ref().is_err_and(|error| is_passing(error.code) && refusals < tries);
                 if !later {
                     return answer;

@@ -195,12 +195,14 @@ impl Chaos {
         };
         for _ in 0..ASKED_PER_ROUND {
             if let Some(session) = self.rng.pick(&sessions) {
+                let asked = Instant::now();
                 let answer = self.world.operator.describe_game_session(*session).await;
-                self.note(answer.map(|info| self.load.shared.ledger().saw_session(&info)), session);
+                self.note(answer.map(|info| self.load.shared.ledger().hear(asked).saw_session(&info)), session);
             }
             if let Some(player) = self.rng.pick(&players) {
+                let asked = Instant::now();
                 let answer = self.world.operator.describe_player_session(*player).await;
-                self.note(answer.map(|info| self.load.shared.ledger().saw_player(&info)), player);
+                self.note(answer.map(|info| self.load.shared.ledger().hear(asked).saw_player(&info)), player);
             }
         }
         Ok(())

@@ -129,8 +129,9 @@ pub async fn finish(world: &mut World, load: Load, served: &mut Served, joins: &
     let shared = load.shared.clone();
     load.join()?;
     for session in Database::open(&world.data())?.live_sessions()? {
+        let asked = Instant::now();
         let info = world.operator.terminate_game_session(session, Duration::from_secs(5)).await?;
-        shared.ledger().saw_session(&info);
+        shared.ledger().hear(asked).saw_session(&info);
     }
     let data = world.data();
     wait("all game sessions are over", || Ok(Database::open(&data)?.live_sessions()?.is_empty())).await?;
