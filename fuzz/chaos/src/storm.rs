@@ -76,7 +76,7 @@ pub async fn run(mut setup: Setup, servers: u32, sessions: u32) -> Outcome<Repor
     let restarted_us = micros(started);
     let answers_after = world.start_coordinator().await?;
     wait_for(&mut world, servers, "back").await?;
-    let back_after = crowd.up_since(restarted_us);
+    let back_after = crowd.all_up_since(restarted_us).await;
     let resident = (resident_before, resident_bytes(world.coordinator_pid()?).unwrap_or(0));
 
     findings.extend(look(&ledger, &world.data())?);
@@ -195,6 +195,18 @@ impl Crowd {
     fn up_since(&self, moment_us: u64) -> Vec<Duration> {
         let up = self.up.iter().map(|up| up.load(Ordering::Relaxed));
         up.filter(|up| *up > moment_us).map(|up| Duration::from_micros(up - moment_us)).collect()
+    }
+
+    /// The coordinator sees a link before the server's loop has come round to it, so they get some time.
+    async fn all_up_since(&self, moment_us: u64) -> Vec<Duration> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let up = self.up_since(moment_us);
+            if up.len() == self.len() || Instant::now() > deadline {
+                return up;
+            }
+            tokio::time::sleep(TICK).await;
+        }
     }
 
     /// Without a goodbye for each: the coordinator ends too.
