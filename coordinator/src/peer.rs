@@ -139,7 +139,11 @@ impl Peer {
                     _ => return GONE,
                 },
                 () = self.pace.wait(), if listening && spent => {}
-                () = sender.drained_below(UNREAD_BYTES_MAX), if listening && !spent && unread => {}
+                drained = sender.drained_below(UNREAD_BYTES_MAX), if listening && !spent && unread => {
+                    if drained.is_err() {
+                        return (CloseCode::Done, "");
+                    }
+                }
                 input = receive(receiver, self.link, self.role), if listening && !spent && !unread => match input {
                     Ok(input) => {
                         self.pace.count(cost(&input));

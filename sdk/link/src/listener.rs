@@ -111,10 +111,10 @@ impl Listener {
     /// Refuses and retries on the way, before any cryptography. Establish each attempt in a task of its own: one takes
     /// a round trip or more.
     pub async fn accept(&self) -> Option<Attempt> {
+        // Links that stand take turns with handshakes one by one, not with all that came in one burst.
+        tokio::task::yield_now().await;
         loop {
-            // After each attempt, whatever became of it: links that stand take turns with handshakes one by one, not with
-            // all that came in one burst.
-            tokio::task::yield_now().await;
+            tokio::task::coop::consume_budget().await; // a flood of refusals must not keep the thread
             let incoming = self.endpoint.accept().await?;
             count(&self.counters.attempts);
             if let Some(attempt) = self.admit(incoming) {

@@ -92,22 +92,23 @@ impl FrameSender {
         self.0.0.outbox().unsent()
     }
 
-    /// Waits until fewer than this many bytes are unsent, or the link is over: who answers a peer that does not read
-    /// should not listen to it either. Cancel-safe.
-    pub async fn drained_below(&self, bytes: usize) {
+    /// Waits until fewer than this many bytes are unsent: who answers a peer that does not read should not listen to it
+    /// either. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why the link is over; what is unsent then stays so.
+    pub async fn drained_below(&self, bytes: usize) -> Result<(), CloseReason> {
         let outgoing = &self.0.0;
-        tokio::select! {
-            _ = outgoing.conn.closed() => {}
-            () = async {
-                loop {
-                    let mut drained = std::pin::pin!(outgoing.drained.notified());
-                    drained.as_mut().enable(); // before looking, so that nothing is missed in between
-                    if outgoing.outbox().unsent() < bytes {
-                        return;
-                    }
-                    drained.await;
-                }
-            } => {}
+        loop {
+            let mut drained = std::pin::pin!(outgoing.drained.notified());
+            drained.as_mut().enable(); // before looking, so that nothing is missed in between
+            if outgoing.outbox().unsent() < bytes {
+                return Ok(());
+            }
+            tokio::select! {
+                reason = outgoing.conn.closed() => return Err(reason.into()),
+                () = drained => {}
+            }
         }
     }
 

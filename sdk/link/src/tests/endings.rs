@@ -93,7 +93,7 @@ async fn a_slow_consumer_fills_the_queue_and_no_more() {
 async fn a_full_queue_is_waited_for() {
     const SOME: usize = 100_000;
     let Halves { up, mut server_up, down: _down, server_down } = Net::new().connect().await;
-    soon(up.drained_below(1)).await;
+    assert_eq!(soon(up.drained_below(1)).await, Ok(()));
     assert_eq!(up.unsent_bytes(), 0);
     let frame = vec![7_u8; 1_000];
     let mut frames = 0;
@@ -108,12 +108,13 @@ async fn a_full_queue_is_waited_for() {
     for _ in 0..frames {
         soon(server_up.recv::<Vec<u8>>()).await.unwrap();
     }
-    soon(waiting).await.unwrap();
+    assert_eq!(soon(waiting).await.unwrap(), Ok(()));
 
     while up.queue(&frame).is_ok() {}
     let waiting = tokio::spawn(async move { up.drained_below(1).await });
     server_down.close_now(CloseCode::Done, "");
-    soon(waiting).await.unwrap();
+    let over = CloseReason::ByPeer { code: CloseCode::Done, reason: String::new() };
+    assert_eq!(soon(waiting).await.unwrap(), Err(over), "what is unsent stays so, and nobody waits for it");
 }
 
 /// A process that exits right after its last report: its runtime is gone before the listener reads a byte.
