@@ -8,7 +8,7 @@ use playgate_core::{CloseWhy, Input, LinkId, Output, Welcomed};
 use playgate_link::{Attempt, CloseCode, FrameReceiver, FrameSender, QueueError, RecvError};
 use playgate_protocol::agent::AgentDown;
 use playgate_protocol::api::{Answer, ApiDown, BackendCall, OperatorCall};
-use playgate_protocol::frame::FRAME_BYTES_MAX;
+use playgate_protocol::limits::PAGE_MAX;
 use playgate_protocol::{Credential, Greeting, Hello, List, TimeMs, Welcome, WelcomeRole};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -24,8 +24,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What a peer's frames may cost in one second; beyond, they wait. Most cost one: reports and calls come many to a frame
 /// or few to a second.
 const COST_PER_SECOND: usize = 5_000;
-/// What a call costs whose answer may fill a frame: one for each 4 KiB. So the longest lists are made at 20 MB a second.
-const LIST_COST: usize = FRAME_BYTES_MAX / 4_096;
+/// What a list costs: as much as to describe the rows of its page one by one. Answers wait for the commit under way, so
+/// this also bounds what a slow disk piles up.
+const LIST_COST: usize = PAGE_MAX;
 /// Answers that a peer has not read, beyond which it is not listened to.
 const UNREAD_BYTES_MAX: usize = 256 * 1_024;
 /// Inputs of one link that wait for the loop. The loop takes them in the order in which they came, so what all busy
@@ -317,7 +318,7 @@ mod tests {
         };
         for (call, expected) in [
             (BackendCall::DescribeGameSession { session }, 1),
-            (BackendCall::ListGameSessions { fleet: None, after: None }, 16),
+            (BackendCall::ListGameSessions { fleet: None, after: None }, PAGE_MAX),
             (reserve(0), 1),
             (reserve(64), 9),
         ] {
@@ -325,7 +326,9 @@ mod tests {
             let call = OperatorCall::Backend(call);
             assert_eq!(cost(&Input::Operator(link, OperatorUp { request, call: call.clone() })), expected, "{call:?}");
         }
-        for (call, expected) in [(OperatorCall::ListFleets, 16), (OperatorCall::ListEvents { after: 0 }, 16)] {
+        for (call, expected) in
+            [(OperatorCall::ListFleets, PAGE_MAX), (OperatorCall::ListEvents { after: 0 }, PAGE_MAX)]
+        {
             assert_eq!(cost(&Input::Operator(link, OperatorUp { request, call })), expected);
         }
         assert_eq!(cost(&Input::Closed(link)), 1);
