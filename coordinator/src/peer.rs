@@ -306,7 +306,7 @@ mod tests {
         let (link, request, session) = (LinkId(1), 1, GameSessionId::from_bytes([1; 16]));
         let reserve = |players: usize| {
             let player = |number: usize| NewPlayer {
-                player: PlayerId::new(&format!("p{number}")).expect("a player's id"),
+                player: PlayerId::new(format!("p{number}")).expect("a player's id"),
                 data: PlayerData::default(),
             };
             BackendCall::CreatePlayerSessions(CreatePlayerSessions {
