@@ -236,7 +236,32 @@ fn bindings_are_on_record_and_outlive_a_change_of_operator() {
     }
 }
 
-/// A process that hosts reports for itself only after it was told; a second ready server takes what waits.
+/// Whichever comes last, the word that it is ready or the acknowledgement of a key: from then on it hosts, at once.
+#[test]
+fn a_process_is_ready_when_it_has_said_so_and_holds_a_key() {
+    for ready_first in [false, true] {
+        let mut config = fleet();
+        config.processes_per_host = 1;
+        let mut world = World::new(config);
+        let create = world.create("one", 4);
+        world.call(OperatorCall::Backend(BackendCall::CreateGameSession(create)));
+        world.agent_connects(true);
+        let process = world.launches()[0];
+        world.servers.insert(process, Default::default());
+        world.server_connects(process);
+        let says = |world: &mut World, ready: bool| match ready {
+            true => world.report(process, Report::Ready { ports: List::first_of([7_000]) }),
+            false => world.beat(process, true),
+        };
+        says(&mut world, ready_first);
+        assert_eq!(world.process(process).status, ProcessStatus::Connected, "ready first: {ready_first}");
+        assert_eq!(world.events(EventKind::ProcessReady), [""; 0]);
+        says(&mut world, !ready_first);
+        assert_eq!(world.process(process).status, ProcessStatus::Hosting, "ready first: {ready_first}");
+        assert_eq!(world.events(EventKind::ProcessReady), ["players reach it at 192.0.2.9:7000"]);
+    }
+}
+
 #[test]
 fn a_process_that_becomes_well_takes_what_waits() {
     let (mut world, process) = one_process();
