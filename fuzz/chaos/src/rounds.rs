@@ -215,8 +215,13 @@ impl Chaos {
     }
 
     async fn finish(mut self) -> Outcome<Report> {
-        // What was found is told of as it is; a world at rest adds what it has to say.
         let shared = self.load.shared.clone();
+        if !self.report.findings.is_empty() {
+            // What is wrong may never come to rest; the world is ended by force.
+            self.load.stop();
+            self.report.facts_acknowledged(&shared, &self.served, &self.joins);
+            return Ok(self.report);
+        }
         let finished = settle::finish(&mut self.world, self.load, &mut self.served, &mut self.joins).await;
         match finished {
             Ok(found) => self.report.findings.extend(found),

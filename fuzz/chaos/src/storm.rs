@@ -191,6 +191,15 @@ impl Crowd {
         self.up.len()
     }
 
+    /// The coordinator may know that a link is up before the game has asked.
+    async fn all_up_since(&self, moment_us: u64) -> Vec<Duration> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.up_since(moment_us).len() < self.len() && Instant::now() < deadline {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        self.up_since(moment_us)
+    }
+
     /// Of those that came up behind a moment: how long after it.
     fn up_since(&self, moment_us: u64) -> Vec<Duration> {
         let up = self.up.iter().map(|up| up.load(Ordering::Relaxed));
