@@ -1,13 +1,14 @@
 //! The processes of one run: the real coordinator, two real agents, and the game servers that they launch.
 
-use std::fs::{self, File};
-use std::os::unix::process::CommandExt;
+mod services;
+
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use playgate_client::{Operator, read_operator_key};
+use playgate_client::Operator;
 use playgate_protocol::api::{EventKind, HostInfo, ProcessInfo, ProcessStatus};
 use playgate_protocol::{FleetId, JoinRole, ServerProcessId};
 use rustix::process::Signal;
@@ -15,6 +16,7 @@ use rustix::process::Signal;
 use crate::Outcome;
 use crate::leftovers::{self, MARK};
 use crate::net::{Net, Place};
+use services::{Starting, kill, playgate, start_coordinator, stop};
 
 pub const FLEET: &str = "chaos";
 /// Servers that each of the two hosts keeps.
@@ -22,7 +24,6 @@ pub const SERVERS_PER_HOST: usize = 3;
 /// Far more than anything here takes, so that only a fault reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(15);
-const RUNS: &str = "coordinator runs";
 
 /// How to start one.
 pub struct Setup {
@@ -280,75 +281,6 @@ impl Drop for World {
         if !self.setup.keep {
             let _ = fs::remove_dir_all(&self.setup.dir); // a temporary directory
         }
-    }
-}
-
-/// A coordinator that was started and has not answered.
-struct Starting {
-    child: Child,
-    log_from: u64,
-}
-
-impl Starting {
-    async fn answers(&mut self, setup: &Setup) -> Outcome<Operator> {
-        let (log, deadline) = (setup.dir.join("coordinator.log"), Instant::now() + PATIENCE);
-        while !fs::read(&log).is_ok_and(|text| has(&text, self.log_from)) {
-            if let Some(status) = self.child.try_wait()? {
-                return Err(format!("the coordinator did not start: {status}").into());
-            }
-            if Instant::now() > deadline {
-                return Err("the coordinator does not come up".into());
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        let key = read_operator_key(setup.dir.join("data/operator.key"))?;
-        let operator = Operator::connect_within(key, PATIENCE).await?;
-        operator.list_hosts().await?;
-        Ok(operator)
-    }
-}
-
-fn has(log: &[u8], from: u64) -> bool {
-    let behind = log.get(usize::try_from(from).unwrap_or(usize::MAX)..).unwrap_or_default();
-    String::from_utf8_lossy(behind).contains(RUNS)
-}
-
-fn start_coordinator(setup: &Setup, net: &Net, port: u16) -> Outcome<Child> {
-    let mut command = playgate(setup, "coordinator")?;
-    let address = format!("{}:{port}", net.address(Place::Coordinator));
-    command.arg("coordinator").arg("--data").arg(setup.dir.join("data")).args(["--listen", &address]);
-    command.arg("--fleets").arg(setup.dir.join("fleets.toml"));
-    net.spawn(Place::Coordinator, &mut command)
-}
-
-/// Out of reach of a Ctrl-C that is meant for this program.
-fn playgate(setup: &Setup, name: &str) -> Outcome<Command> {
-    let log = File::options().create(true).append(true).open(setup.dir.join(format!("{name}.log")))?;
-    let mut command = Command::new(&setup.playgate);
-    command.env(MARK, &setup.run).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
-    Ok(command)
-}
-
-fn kill(child: Option<Child>) -> Outcome<()> {
-    let Some(mut child) = child else { return Ok(()) };
-    child.kill()?;
-    child.wait()?;
-    Ok(())
-}
-
-async fn stop(child: Option<Child>, name: &str) -> Outcome<bool> {
-    let mut child = child.ok_or_else(|| format!("{name} does not run"))?;
-    leftovers::kill(child.id(), Signal::TERM);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status.success());
-        }
-        if Instant::now() > deadline {
-            kill(Some(child))?;
-            return Err(format!("{name} was asked to end and has not").into());
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
