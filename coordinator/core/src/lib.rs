@@ -10,7 +10,7 @@
 //!   sessions.rs  game sessions                          calls.rs      verbs of backends and operators
 //!   players.rs   player sessions                        views.rs      answers
 //!   limits.rs    every bound                            waiters.rs    calls that wait
-//!   throttle.rs  limits what strangers put on record
+//!   sound.rs     which stored rows can be true          throttle.rs   limits what strangers put on record
 //! ```
 //!
 //! Start with [`Core`].
@@ -32,6 +32,7 @@ pub mod rows;
 mod servers;
 pub mod session_state;
 mod sessions;
+mod sound;
 mod throttle;
 mod timers;
 mod views;

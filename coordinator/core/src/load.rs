@@ -11,13 +11,14 @@ use crate::fleet::FleetConfig;
 use crate::io::Start;
 use crate::limits::{PLAYER_RETENTION_MS, PROCESS_RETENTION_MS, RETURN_MS, SESSION_RETENTION_MS};
 use crate::rows::{GameSessionRow, Identity, PlayerSessionRow, ProcessRow, Row};
+use crate::sound;
 use crate::timers::Timer;
 
 impl Core {
     /// Goes on from what was kept. With no rows: a new shard.
     ///
-    /// Rows may come in any order. Those that contradict each other (a player of a session that is not there) are left
-    /// out: they can only come from a damaged store.
+    /// Rows may come in any order. Those that contradict themselves or each other (a player of a session that is not
+    /// there) are left out: they can only come from a damaged store.
     #[must_use]
     pub fn load(start: Start, rows: Vec<Row>) -> Self {
         let mut core = Self::empty(start);
@@ -26,15 +27,18 @@ impl Core {
         for row in rows {
             match row {
                 Row::SigningKey(row) => core.signing_keys.push(row),
+                Row::Fleet(config) if !sound::fleet(&config) => {}
                 Row::Fleet(config) => {
                     core.fleets.insert(config.name.clone(), Fleet::new(Arc::new(config)));
                 }
+                Row::Host(row) if !sound::host(&row) => {}
                 Row::Host(row) => {
                     core.hosts.insert(row.id, Host::new(row));
                 }
                 Row::JoinKey(row) => {
                     core.join_keys.insert(row.secret_sha256, row);
                 }
+                Row::Event(event) if !sound::event(&event) => {}
                 Row::Event(event) => core.restore_event(event),
                 Row::Peer(row) => peers.push(row),
                 Row::Process(row) => processes.push(*row),
@@ -52,8 +56,12 @@ impl Core {
         }
         core.signing_keys.sort_unstable_by_key(|key| key.key_id);
         core.events_are_written();
-        processes.into_iter().for_each(|row| core.load_process(row));
+        let (processes, sessions) = sound::agreed(&core, processes, sessions);
+        processes.into_values().for_each(|row| core.load_process(row));
         for peer in peers {
+            if !sound::peer(&core, &peer) {
+                continue;
+            }
             core.peers.insert(peer.fingerprint, peer.identity);
             if let Identity::Server(process) = peer.identity
                 && let Some(process) = core.processes.get_mut(&process)
@@ -61,9 +69,11 @@ impl Core {
                 process.peer = Some(peer.fingerprint);
             }
         }
-        sessions.into_iter().for_each(|row| core.load_session(row));
+        sessions.into_values().for_each(|row| core.load_session(row));
         // By ordinal, so that a request finds its player sessions in the order it named them.
         players.sort_unstable_by_key(|row| (row.game_session, row.ordinal));
+        // A number that two of them have is nobody's.
+        players.dedup_by_key(|row| (row.game_session, row.ordinal));
         players.into_iter().for_each(|row| core.load_player(row));
         core.event(EventKind::CoordinatorStarted, Subject::Coordinator, found);
         core
@@ -80,7 +90,7 @@ impl Core {
             Row::Event(event) => event.at_ms,
             _ => 0,
         });
-        latest.max().unwrap_or(0)
+        latest.filter(|at| sound::is_time(*at)).max().unwrap_or(0)
     }
 
     fn load_process(&mut self, row: ProcessRow) {
@@ -140,6 +150,9 @@ impl Core {
         if !self.sessions.contains_key(&row.game_session) {
             // Its session was forgotten first; so is this.
             return self.mark(RowKey::PlayerSession(row.id));
+        }
+        if !sound::player(self, &row) {
+            return;
         }
         let request = (row.game_session, row.idempotency_key.as_str().to_owned());
         self.player_requests.entry(request).or_default().push(row.id);
