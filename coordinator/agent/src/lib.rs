@@ -45,6 +45,8 @@ mod agent;
 mod config;
 mod courier;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod janitor;
 mod launch;
 pub mod limits;

@@ -24,7 +24,7 @@ pub(crate) fn stat(pid: u32) -> Option<Stat> {
 }
 
 /// The second field is the program's name in parentheses, and may hold anything, also parentheses and line ends.
-fn parse_stat(stat: &[u8]) -> Option<Stat> {
+pub(crate) fn parse_stat(stat: &[u8]) -> Option<Stat> {
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
     let rest = std::str::from_utf8(&stat[after_name..]).ok()?;
     let mut fields = rest.split_ascii_whitespace();
@@ -58,8 +58,11 @@ pub(crate) fn marked(wanted: &BTreeSet<ServerProcessId>) -> Vec<Marked> {
 /// The mark of one process.
 pub(crate) fn mark_of(pid: u32) -> Option<Marked> {
     let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let process = environ.split(|byte| *byte == 0).find_map(process_id)?;
-    Some(Marked { pid, process, stat: stat(pid)? })
+    Some(Marked { pid, process: process_in(&environ)?, stat: stat(pid)? })
+}
+
+pub(crate) fn process_in(environ: &[u8]) -> Option<ServerProcessId> {
+    environ.split(|byte| *byte == 0).find_map(process_id)
 }
 
 fn process_id(variable: &[u8]) -> Option<ServerProcessId> {

@@ -22,7 +22,7 @@ fn read_end(log: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Valid text without control characters. Of a character that the beginning cuts in two, nothing is left.
-fn clean(bytes: &[u8]) -> OutputTail {
+pub(crate) fn clean(bytes: &[u8]) -> OutputTail {
     let cut = if bytes.len() < OUTPUT_TAIL_BYTES_MAX {
         0
     } else {
