@@ -41,6 +41,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "playgate-core",
             "playgate-agent-core",
             "playgate-coordinator",
+            "playgate-agent",
+            "playgate-client",
+            "playgate-sim",
         ],
     ),
 ];

@@ -2,34 +2,59 @@
 //!
 //! | target | takes bytes as | and requires |
 //! |---|---|---|
-//! | [`handshake`] | datagrams to a gate that hosts a session, raw and with parts of real ones | no panic, no admission without a proof, no reply larger than its request |
-//! | [`joiner`] | datagrams to a player who joins | no panic, never accepted without the server's key |
-//! | [`frames`] | a frame of each role | no panic; what decodes encodes to something that decodes to the same |
-//! | [`text`] | tickets, join keys, operator keys, ids, names | no panic; what parses prints as what it was |
-//! | [`fleet`] | a fleet file | no panic; what is accepted passes its own check |
-//! | [`template`] | an argument template | no panic; no placeholder survives |
-//! | [`store`] | a database file | no panic; a refusal or rows |
-//! | [`core()`] | a history of a coordinator | no panic, no slot oversold, a restart finds what was there |
+//! | [`handshake`] | datagrams to a gate that hosts a session, raw and with parts of real ones | nobody is admitted without a proof, no reply is larger than its request |
+//! | [`joiner`] | datagrams to a player who joins | nobody is believed without the server's key |
+//! | [`gate`] | a history of a gate whose coordinator wants anything | never oversold, the floor holds, a used token stays used |
+//! | [`frames`] | the payload of a frame, for each role | what decodes encodes to something that decodes to the same |
+//! | [`messages`] | a message of each role, drawn, encoded, damaged | it is read as it was written; half of one is none |
+//! | [`hello`] | hellos to a core that knows every kind of credential | welcome exactly if there is no reason against it |
+//! | [`text`] | tickets, keys, credentials, ids, names | what parses prints as what it was |
+//! | [`files`] | key files, fleet files, an agent's state, `/proc`, logs | a refusal that names the place, or what is within bounds |
+//! | [`fleet`] | a fleet | what is accepted passes its own check |
+//! | [`template`] | an argument template | no placeholder survives |
+//! | [`store`] | a database file | a refusal, or rows that a core can live with |
+//! | [`rows`] | edits of the rows of a real history | the same |
+//! | [`agent`] | a history of an agent | no process runs twice, reports have no gap, nothing is said without a link |
+//! | [`core()`] | a history of a coordinator | everything that the reference model says, see `core/mod.rs` |
 
-mod core_history;
+mod agent_history;
+mod core;
 mod datagrams;
+pub mod draw;
+mod files;
+mod frames;
+mod gate_history;
+mod recovery;
+mod scratch;
+mod store;
 mod texts;
 
-pub use core_history::core;
+pub use self::core::{Seen, core, core_seen, expected, hello};
+pub use agent_history::agent;
 pub use datagrams::{handshake, joiner};
-pub use texts::{fleet, frames, store, template, text};
+pub use files::files;
+pub use frames::{frames, messages};
+pub use gate_history::gate;
+pub use store::{rows, store};
+pub use texts::{fleet, template, text};
 
 /// A body: returns for any bytes.
 pub type Body = fn(&[u8]);
 
 /// Every body by the name of its target and corpus.
-pub const ALL: [(&str, Body); 8] = [
+pub const ALL: [(&str, Body); 14] = [
     ("handshake", handshake),
     ("joiner", joiner),
+    ("gate", gate),
     ("frames", frames),
+    ("messages", messages),
+    ("hello", hello),
     ("text", text),
+    ("files", files),
     ("fleet", fleet),
     ("template", template),
     ("store", store),
+    ("rows", rows),
+    ("agent", agent),
     ("core", core),
 ];

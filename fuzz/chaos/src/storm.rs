@@ -206,18 +206,6 @@ impl Crowd {
         up.filter(|up| *up > moment_us).map(|up| Duration::from_micros(up - moment_us)).collect()
     }
 
-    /// The coordinator sees a link before the server's loop has come round to it, so they get some time.
-    async fn all_up_since(&self, moment_us: u64) -> Vec<Duration> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let up = self.up_since(moment_us);
-            if up.len() == self.len() || Instant::now() > deadline {
-                return up;
-            }
-            tokio::time::sleep(TICK).await;
-        }
-    }
-
     /// Without a goodbye for each: the coordinator ends too.
     fn end(self) {
         self.over.store(true, Ordering::Relaxed);
