@@ -267,15 +267,18 @@ impl Facts {
 
     /// Slots as the model counts them are those that the rows hold.
     pub(super) fn judge_slots(&self, mem: &Image) {
-        let live = mem.players.values().filter(|row| row.ended_ms.is_none());
-        let rows: BTreeMap<_, _> = live
-            .map(|row| {
-                let is_active = row.status == PlayerSessionStatus::Active;
-                let (session, player, expires_ms) = (row.game_session, row.player.clone(), row.expires_at_ms);
-                (row.id, Slot { session, player, expires_ms, is_active, revoking: row.revoking })
-            })
-            .collect();
-        assert_eq!(rows, self.slots, "slots: the core's rows, the model");
+        let mut live = 0;
+        for row in mem.players.values().filter(|row| row.ended_ms.is_none()) {
+            live += 1;
+            let is_active = row.status == PlayerSessionStatus::Active;
+            let same = self.slots.get(&row.id).is_some_and(|slot| {
+                (slot.session, slot.expires_ms, slot.is_active, slot.revoking)
+                    == (row.game_session, row.expires_at_ms, is_active, row.revoking)
+                    && slot.player == row.player
+            });
+            assert!(same, "a slot that the model knows as {:?}: {row:?}", self.slots.get(&row.id));
+        }
+        assert_eq!(live, self.slots.len(), "the rows hold other slots than the model: {:?}", self.slots);
     }
 
     /// Calls do not wait for ever.

@@ -9,6 +9,7 @@
 //! ```
 //! The disk may lag behind and may lose what lags; what left before is held against what is on it.
 
+mod drawn;
 mod facts;
 mod lives;
 mod promises;

@@ -3,12 +3,11 @@
 //!
 //! A step is a kind, a choice, a length and so many bytes.
 
-use playgate_core::rows::{Identity, ProcessRow};
+use playgate_core::rows::{GameSessionRow, Identity, PlayerSessionRow, ProcessRow};
 use playgate_core::{Input, LinkId};
 use playgate_protocol::agent::{AgentReport, AgentReportBatch, AgentUp, ExitStatus, LaunchError, StopStep};
 use playgate_protocol::api::{
-    BackendCall, BackendUp, CreateGameSession, CreatePlayerSessions, GameSessionStatus, NewPlayer, OperatorCall,
-    OperatorUp,
+    BackendCall, CreateGameSession, CreatePlayerSessions, GameSessionStatus, NewPlayer, OperatorCall,
 };
 use playgate_protocol::reason::PlayerEnd;
 use playgate_protocol::server::{Beat, PlayerOutcome, Report, ReportBatch, ServerUp};
@@ -18,7 +17,6 @@ use playgate_protocol::{
 };
 
 use super::{History, fleet, key};
-use crate::draw::{Draw, Pool};
 
 const LAUNCH_ERRORS: [LaunchError; 7] = [
     LaunchError::ExecutableMissing,
@@ -120,7 +118,7 @@ impl History {
         }));
     }
 
-    fn process(&self, which: u8) -> Option<&ProcessRow> {
+    pub(super) fn process(&self, which: u8) -> Option<&ProcessRow> {
         let rows: Vec<_> = self.mem.processes.values().rev().filter(|row| row.ended_ms.is_none()).collect();
         rows.get(usize::from(which) % rows.len().max(1)).copied().or(self.mem.processes.values().next_back())
     }
@@ -162,7 +160,7 @@ impl History {
         let of_player =
             |outcome| player.map(|(session, player_session)| Report::Player { session, player_session, outcome });
         let joined_ms = self.now;
-        match choice[0] % 8 {
+        match choice[0] % 10 {
             0 => Some(Report::Ready { ports: List::first_of([7_000 + u16::from(which)]) }),
             1 => session.map(|row| Report::Activated { session: row.id, attempt: row.attempt }),
             2 => session.map(|row| Report::SessionEnded { session: row.id, attempt: row.attempt }),
@@ -173,8 +171,23 @@ impl History {
             }
             5 => of_player(PlayerOutcome::Blocked),
             6 => Some(Report::Ending),
-            _ => session.map(|row| Report::Activated { session: row.id, attempt: row.attempt + u32::from(which) }),
+            7 => session.map(|row| Report::Activated { session: row.id, attempt: row.attempt + u32::from(which) }),
+            8 => self.any_player(which).map(|row| Report::Player {
+                session: row.game_session,
+                player_session: row.id,
+                outcome: PlayerOutcome::Completed { reason: PlayerEnd::Left, joined_ms, left_ms: joined_ms },
+            }),
+            _ => self.any_session(which).map(|row| Report::SessionEnded { session: row.id, attempt: row.attempt }),
         }
+    }
+
+    /// One that may be over, or somebody else's.
+    fn any_player(&self, which: u8) -> Option<&PlayerSessionRow> {
+        self.mem.players.values().rev().nth(usize::from(which) % self.mem.players.len().max(1))
+    }
+
+    fn any_session(&self, which: u8) -> Option<&GameSessionRow> {
+        self.mem.sessions.values().rev().nth(usize::from(which) % self.mem.sessions.len().max(1))
     }
 
     fn beat(&mut self, which: u8, first: u8) {
@@ -278,76 +291,10 @@ impl History {
             _ => self.audit(),
         }
     }
-
-    /// Ids, secrets, names and times that mean something at this moment.
-    fn fill_pool(&mut self) {
-        let mut ids: Vec<[u8; 16]> = Vec::new();
-        ids.extend(self.mem.sessions.keys().rev().take(6).map(|id| *id.as_bytes()));
-        ids.extend(self.mem.processes.keys().rev().take(6).map(|id| *id.as_bytes()));
-        ids.extend(self.mem.players.keys().rev().take(12).map(|id| *id.as_bytes()));
-        ids.extend(self.mem.hosts.keys().take(2).map(|id| *id.as_bytes()));
-        let texts = ["f", "g", "p0", "p1", "p2", "k0", "k1", "r0", "r1", "h"].map(str::to_owned).to_vec();
-        let servers = self.facts.links.values().filter_map(|identity| match identity {
-            Identity::Server(process) => Some(self.facts.server_reports(*process) + 1),
-            Identity::Agent(host) => Some(self.facts.agent_reports(*host) + 1),
-            _ => None,
-        });
-        let numbers = [self.now, self.now + 1_000].into_iter().chain(servers).collect();
-        self.pool = Pool { ids, secrets: (4..12).map(|byte| [byte; 32]).collect(), texts, numbers };
-    }
-
-    /// Whatever the role of a link can say, on a link of that role or, for the high choices, on any.
-    fn drawn(&mut self, what: u8, which: u8, body: &[u8]) {
-        self.fill_pool();
-        let pool = std::mem::take(&mut self.pool);
-        let mut draw = Draw::new(body, &pool);
-        let any = which >= 192;
-        self.last_request += 1;
-        let request = self.last_request;
-        let input = match what {
-            14 => self.link_of(|to| any || matches!(to, Identity::Server(_)), which).and_then(|link| {
-                let message: ServerUp = draw.value()?;
-                Some(Input::Server(link, message))
-            }),
-            15 => self.link_of(|to| any || matches!(to, Identity::Agent(_)), which).and_then(|link| {
-                let message: AgentUp = draw.value()?;
-                Some(Input::Agent(link, message))
-            }),
-            16 => self.link_of(|to| any || *to == Identity::Backend, which).and_then(|link| {
-                let call = draw.value()?;
-                Some(Input::Backend(link, BackendUp { request, call }))
-            }),
-            _ => self.link_of(|to| any || *to == Identity::Operator, which).and_then(|link| {
-                let call = draw.value()?;
-                Some(Input::Operator(link, OperatorUp { request, call }))
-            }),
-        };
-        self.pool = pool;
-        if let Some(input) = input {
-            self.input(input);
-        }
-    }
-
-    /// Anybody says anything about himself: with a new key, a known one, or that of a process.
-    fn drawn_hello(&mut self, which: u8, body: &[u8]) {
-        self.fill_pool();
-        let pool = std::mem::take(&mut self.pool);
-        let hello: Option<playgate_protocol::Hello> = Draw::new(body, &pool).value();
-        self.pool = pool;
-        let Some(mut hello) = hello else { return };
-        if which % 8 != 7 {
-            hello.versions = playgate_protocol::VersionRange::OURS;
-        }
-        let peer = match which {
-            0..=127 => key(which % 32),
-            _ => self.process(which / 8).map_or(key(which), |row| key_of(row.id)),
-        };
-        self.hello(peer, hello, which % 4 != 3);
-    }
 }
 
 /// The key that a launched process makes for itself.
-fn key_of(process: ServerProcessId) -> Fingerprint {
+pub(super) fn key_of(process: ServerProcessId) -> Fingerprint {
     let mut bytes = [0xee; 32];
     bytes[..16].copy_from_slice(process.as_bytes());
     Fingerprint::from_bytes(bytes)
