@@ -69,9 +69,10 @@ fn session(before: Option<&GameSessionRow>, row: &GameSessionRow, cause: Option<
     }
     if let (true, Some(reason)) = (from != Terminated, row.reason) {
         let right = match reason {
-            SessionEnd::Ended => speaker.is_some_and(|who| matches!(who, Identity::Server(_))),
+            SessionEnd::Ended => row.process.is_some() && speaker == row.process.map(Identity::Server),
             SessionEnd::NoCapacity => cause.is_none() && row.attempt == 1,
-            SessionEnd::Terminated => from != Active && cause.is_some(),
+            SessionEnd::Terminated if from == Terminating => speaker == row.process.map(Identity::Server),
+            SessionEnd::Terminated => matches!(call(cause), Some(BackendCall::TerminateGameSession { .. })),
             SessionEnd::ForceTerminated => from == Terminating,
             SessionEnd::ActivationFailed => row.activated_ms.is_none() && row.attempt > 1,
             SessionEnd::ProcessEnded | SessionEnd::ProcessLost => from == Active || row.activated_ms.is_some(),
