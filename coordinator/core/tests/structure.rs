@@ -78,8 +78,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("quinn", LINK),
     ("quinn-proto", LINK),
     ("rustls", LINK),
-    // Chaos looks into the coordinator's file from outside.
-    ("rusqlite", &["playgate-coordinator", "playgate-chaos"]),
+    // Chaos looks into the coordinator's file from outside, and the bodies of the fuzz targets damage it.
+    ("rusqlite", &["playgate-coordinator", "playgate-chaos", "playgate-fuzz-bodies"]),
 ];
 /// The link, and who attacks it from below.
 const LINK: &[&str] = &["playgate-link", "playgate-abuse"];
