@@ -28,6 +28,9 @@ struct History {
     /// Players who left: their tokens are used up, in this attempt of this session.
     gone: BTreeSet<u32>,
     hosted: Option<(GameSessionId, u32)>,
+    /// What was hosted before it.
+    over: Option<(GameSessionId, u32)>,
+    is_ending: bool,
     pool: Pool,
 }
 
@@ -72,8 +75,19 @@ impl History {
             texts: ["", "map", "p"].map(str::to_owned).to_vec(),
             numbers: vec![START_MS, 1, 10],
         };
-        let (reports, gone) = Default::default();
-        Self { gate, now, version: 0, max_players: 0, reports, floor_ms: 0, gone, hosted: None, pool }
+        Self {
+            gate,
+            now,
+            version: 0,
+            max_players: 0,
+            reports: BTreeMap::new(),
+            floor_ms: 0,
+            gone: BTreeSet::new(),
+            hosted: None,
+            over: None,
+            is_ending: false,
+            pool,
+        }
     }
 
     fn step(&mut self, what: u8, which: u8, body: &[u8]) {
@@ -93,7 +107,10 @@ impl History {
             10 => self.leave(which),
             11 => self.beat(),
             12 => self.send(),
-            13 if which == 255 => self.gate.ending(self.now),
+            13 if which == 255 => {
+                self.is_ending = true;
+                self.gate.ending(self.now);
+            }
             _ => {
                 let known = self.reports.len() as u64;
                 self.gate.resume(known.saturating_sub(u64::from(which % 4)));
@@ -146,16 +163,28 @@ impl History {
     fn apply(&mut self, wanted: Wanted) {
         if wanted.version > self.version {
             self.version = wanted.version;
-            if let Some(session) = &wanted.session {
-                self.max_players = session.max_players.into();
-            }
-            let hosts = wanted.session.as_ref().map(|session| (session.id, session.attempt));
-            if hosts != self.hosted {
-                (self.hosted, self.gone) = (hosts, BTreeSet::new());
-            }
+            self.host(wanted.session.as_ref());
         }
         self.gate.apply(self.now, wanted);
         assert_eq!(self.gate.held_version(), self.version);
+    }
+
+    /// An attempt that is older than the hosted one, or over, changes nothing.
+    fn host(&mut self, wanted: Option<&WantedSession>) {
+        let hosts = wanted.map(|session| (session.id, session.attempt));
+        let same = |known: Option<(GameSessionId, u32)>| {
+            known.zip(hosts).filter(|(known, hosts)| known.0 == hosts.0).map(|(known, hosts)| (known.1, hosts.1))
+        };
+        let is_older = same(self.hosted).is_some_and(|(hosted, wanted)| wanted < hosted);
+        let is_over = same(self.over).is_some_and(|(over, wanted)| wanted <= over);
+        if hosts.is_some() && (self.is_ending || is_older || is_over) {
+            return;
+        }
+        if hosts != self.hosted {
+            self.over = self.hosted.or(self.over);
+            (self.hosted, self.gone) = (hosts, BTreeSet::new());
+        }
+        self.max_players = wanted.map_or(0, |session| session.max_players.into());
     }
 
     /// A genuine token, good for long or short.
