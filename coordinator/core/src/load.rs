@@ -14,6 +14,11 @@ use crate::rows::{GameSessionRow, Identity, PlayerSessionRow, ProcessRow, Row};
 use crate::sound;
 use crate::timers::Timer;
 
+/// Rows that are in memory for as long as they are stored; those of players go with their session.
+fn is_kept_whole(row: &Row) -> bool {
+    matches!(row, Row::Fleet(_) | Row::Host(_) | Row::Process(_) | Row::GameSession(_) | Row::Peer(_))
+}
+
 impl Core {
     /// Goes on from what was kept. With no rows: a new shard.
     ///
@@ -23,6 +28,7 @@ impl Core {
     pub fn load(start: Start, rows: Vec<Row>) -> Self {
         let mut core = Self::empty(start);
         let found = if rows.is_empty() { "starts anew" } else { "goes on from what was stored" };
+        let kept = rows.iter().filter(|row| is_kept_whole(row)).count();
         let (mut processes, mut sessions, mut players, mut peers) = (vec![], vec![], vec![], vec![]);
         for row in rows {
             match row {
@@ -75,7 +81,18 @@ impl Core {
         // A number that two of them have is nobody's.
         players.dedup_by_key(|row| (row.game_session, row.ordinal));
         players.into_iter().for_each(|row| core.load_player(row));
-        core.event(EventKind::CoordinatorStarted, Subject::Coordinator, found);
+        let loaded =
+            core.fleets.len() + core.hosts.len() + core.processes.len() + core.sessions.len() + core.peers.len();
+        match kept.saturating_sub(loaded) {
+            0 => core.event(EventKind::CoordinatorStarted, Subject::Coordinator, found),
+            rows => {
+                let detail = format!(
+                    "{found}, but {rows} rows contradict themselves or each other and were left out: the database is \
+                     damaged; restore the backup"
+                );
+                core.event(EventKind::CoordinatorStarted, Subject::Coordinator, &detail);
+            }
+        }
         core
     }
 

@@ -182,7 +182,12 @@ fn rows_that_contradict_each_other_are_left_out() {
     world.disk.remove(&format!("session {session}"));
     world.crash();
     assert!(!world.disk.contains_key(&format!("player {player}")), "a player of no session is forgotten");
-    assert_eq!(world.process(process).status, ProcessStatus::Hosting);
+    let Ok(Answer::Processes(left)) = world.operate(OperatorCall::ListProcesses { fleet: None, after: None }) else {
+        panic!()
+    };
+    assert!(left.iter().all(|info| info.id != process), "and so is the process that says it hosts it");
+    let started = world.events(EventKind::CoordinatorStarted).pop().unwrap();
+    assert!(started.contains("2 rows contradict"), "the process and its key: {started}");
 
     world.disk.remove(&format!("fleet {FLEET}"));
     world.crash();

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use playgate_core::rows::Identity;
 use playgate_core::{CloseWhy, Input, LinkId, Output, Welcomed};
 use playgate_protocol::agent::AgentUp;
-use playgate_protocol::api::{CreateGameSession, CreatePlayerSessions, GameSessionStatus, PlayerSessionStatus};
+use playgate_protocol::api::{
+    BackendCall, BackendUp, CreateGameSession, CreatePlayerSessions, GameSessionStatus, OperatorCall, OperatorUp,
+    PlayerSessionStatus,
+};
 use playgate_protocol::server::{Beat, PlayerOutcome, Report, ReportBatch, ServerDown, ServerUp};
 use playgate_protocol::{FleetId, GameSessionId, HostId, PlayerId, PlayerSessionId, ServerProcessId};
 use playgate_sim::disk::{Change, Image};
@@ -117,8 +120,14 @@ impl Facts {
                 self.calls.retain(|(of, _), _| of != link);
             }
             (Input::StoreLow(low), _) => self.store_low = *low,
-            (Input::Backend(link, playgate_protocol::api::BackendUp { request, .. }), Some(_))
-            | (Input::Operator(link, playgate_protocol::api::OperatorUp { request, .. }), Some(_)) => {
+            (Input::Backend(link, BackendUp { request, call }), Some(_))
+            | (Input::Operator(link, OperatorUp { request, call: OperatorCall::Backend(call) }), Some(_)) => {
+                // What is created settles by its placement and activation timeouts, which its fleet sets.
+                let creates = matches!(call, BackendCall::CreateGameSession(_));
+                let deadline = if creates { u64::MAX } else { now + WAIT_MS_MAX };
+                assert_eq!(self.calls.insert((*link, *request), deadline), None, "numbers are used once");
+            }
+            (Input::Operator(link, OperatorUp { request, .. }), Some(_)) => {
                 assert_eq!(self.calls.insert((*link, *request), now + WAIT_MS_MAX), None, "numbers are used once");
             }
             _ => {}
