@@ -25,6 +25,8 @@ fn a_player_comes_back_from_another_address_and_keeps_his_slot() {
     assert_eq!(w.accept(&ticket).unwrap().generation, 2);
     assert_eq!(w.gate.poll_timeout(), None, "he is not absent any more");
     assert_eq!(w.gate.active_players(), 1);
+    let seen = w.gate.counters();
+    assert_eq!((seen.datagrams, seen.challenged, seen.admitted, seen.reconnected, seen.repeated), (4, 2, 1, 1, 0));
 }
 
 #[test]
@@ -156,6 +158,9 @@ fn a_bare_token_is_good_again_only_on_its_connection_or_while_its_player_is_abse
     assert_eq!(w.admit(8, &token), Err(RefuseReason::StillConnected));
     w.gate.leave(w.now, ticket.player_session);
     assert_eq!(w.admit(9, &token), Err(RefuseReason::Used));
+    let seen = w.gate.counters();
+    assert_eq!((seen.datagrams, seen.admitted, seen.reconnected, seen.repeated), (2, 1, 2, 1));
+    assert_eq!(seen.refused_total(), 4);
     // Everything else is checked of a bare token as well.
     let mut claims = w.claims(1);
     claims.key_id = 2;
