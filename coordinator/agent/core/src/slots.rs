@@ -92,4 +92,15 @@ mod tests {
         }
         assert!(slots.none_in_flight() && slots.next_at().is_none());
     }
+
+    /// The reference values of SplitMix64 for the seed 1234567, each brought below the bound.
+    #[test]
+    fn the_pauses_between_launches_are_spread_over_their_bound() {
+        let mut slots = Slots::new(1_234_567);
+        for random in [6_457_827_717_110_365_317_u64, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423] {
+            assert_eq!(slots.jitter(), Duration::from_nanos(random % 20_000_001));
+        }
+        let pauses: BTreeSet<Duration> = (0..1_000).map(|_| slots.jitter()).collect();
+        assert!(pauses.len() > 990 && pauses.last().is_some_and(|pause| *pause <= LAUNCH_JITTER_MAX));
+    }
 }
