@@ -156,7 +156,9 @@ fn every_reason_has_a_row_and_the_row_shows_it() {
         let mut world = world();
         let (outcome, ticket) = attempt(&mut world);
         assert_eq!(outcome, Err(reason));
-        assert_eq!(world.gate.counters().refused(reason), 1);
+        let counted = |of: &RefuseReason| world.gate.counters().refused(*of);
+        assert_eq!(counted(&reason), 1);
+        assert_eq!(world.gate.counters().refused_total(), RefuseReason::ALL.iter().map(counted).sum::<u64>());
         assert_eq!(world.refuse_code(&ticket), told(reason), "{reason}");
         assert_eq!(world.reply.is_empty(), told(reason).is_none(), "{reason}");
     }
