@@ -94,5 +94,10 @@ mod tests {
         assert!(ordinals.chunks.is_empty());
         ordinals.set(ORDINALS_PER_SESSION_MAX - 1, Mark::Active);
         assert_eq!(ordinals.chunks.iter().flatten().count(), 1, "one chunk for one ordinal");
+        for (ordinal, chunks) in [(0, 2), (4_095, 2), (4_096, 3), (8_191, 3)] {
+            ordinals.set(ordinal, Mark::Active);
+            assert_eq!(ordinals.chunks.iter().flatten().count(), chunks, "{ordinal}");
+        }
+        assert_eq!(ordinals.chunks.len(), 256, "of 1 KiB each, and no more");
     }
 }
