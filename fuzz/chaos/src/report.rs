@@ -203,7 +203,13 @@ pub fn write(path: &Path, text: &str) -> std::io::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Where things lie on this machine changes nothing.
+    for path in ["--out", "--keep", "--playgate"] {
+        if let Some(at) = arguments.iter().position(|argument| argument == path) {
+            arguments.drain(at..(at + 2).min(arguments.len()));
+        }
+    }
     let head = format!(
         "command         playgate-chaos {}\ncommit          {commit}\ntime            {now} (Unix), at the end\n\
          machine         {cores} cores, load at the end {}\n",
