@@ -198,7 +198,8 @@ pub fn spread(times: &[Duration]) -> String {
 
 /// What was run, on what, and what came of it, in one file.
 pub fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let git = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
+    let describe = ["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty", "--abbrev=12"];
+    let git = Command::new("git").args(describe).output();
     let commit = git.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
