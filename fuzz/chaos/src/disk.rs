@@ -14,7 +14,7 @@ use crate::Outcome;
 use crate::compare::{Findings, Kind};
 use crate::load::Shared;
 use crate::rng::Rng;
-use crate::world::{FLEET, PATIENCE, World};
+use crate::world::{FLEET, GRACE, PATIENCE, World};
 
 /// Room for the low water of 64 MiB and the ballast of 16 MiB, and for a run's rows.
 const SIZE: &str = "size=192m";
@@ -105,7 +105,7 @@ async fn refuses_new_facts(world: &World, rng: &mut Rng) -> Outcome<()> {
     }
     let live = operator.list_game_sessions(None, None).await?; // reads go on
     for session in live.iter().filter(|session| session.terminated_ms.is_none()).take(2) {
-        operator.terminate_game_session(session.id, Duration::from_secs(5)).await?; // and so do ends
+        operator.terminate_game_session(session.id, GRACE).await?; // and so do ends
     }
     Ok(())
 }
@@ -119,7 +119,7 @@ async fn takes_new_facts(world: &mut World, rng: &mut Rng, figures: &mut Figures
         let new = NewGameSession::new(FLEET, 2).idempotency_key(&key).placement_timeout(Duration::ZERO);
         match operator.create_game_session(new).await {
             Ok(made) => {
-                operator.terminate_game_session(made.id, Duration::from_secs(5)).await?;
+                operator.terminate_game_session(made.id, GRACE).await?;
                 return Ok(());
             }
             Err(error) if error.code() == Some(ErrorCode::FleetCapacityExceeded) => return Ok(()),

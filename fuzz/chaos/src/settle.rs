@@ -13,7 +13,7 @@ use crate::leftovers;
 use crate::load::{Load, Shared};
 use crate::net::Place;
 use crate::served::Served;
-use crate::world::{PATIENCE, World, fleet};
+use crate::world::{GRACE, PATIENCE, World, fleet};
 
 type Players = BTreeMap<PlayerSessionId, PlayerRow>;
 type Processes = BTreeMap<ServerProcessId, ProcessRow>;
@@ -130,7 +130,7 @@ pub async fn finish(world: &mut World, load: Load, served: &mut Served, joins: &
     load.join()?;
     for session in Database::open(&world.data())?.live_sessions()? {
         let asked = Instant::now();
-        let info = world.operator.terminate_game_session(session, Duration::from_secs(5)).await?;
+        let info = world.operator.terminate_game_session(session, GRACE).await?;
         shared.ledger().hear(asked).saw_session(&info);
     }
     let data = world.data();
@@ -151,7 +151,7 @@ pub async fn finish(world: &mut World, load: Load, served: &mut Served, joins: &
             break;
         }
         for process in live.iter().filter(|process| process.status != ProcessStatus::Draining) {
-            world.operator.stop_process(process.id, Duration::from_secs(3)).await?;
+            world.operator.stop_process(process.id, GRACE).await?;
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }

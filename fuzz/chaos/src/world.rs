@@ -23,6 +23,9 @@ pub const FLEET: &str = "chaos";
 pub const SERVERS_PER_HOST: usize = 3;
 /// Far more than anything here takes, so that only a fault reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Time that a game has to end its session, and a server to exit: longer than any fault and the dialling after it, so
+/// that nobody is ended by force because he could not hear.
+pub const GRACE: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(15);
 
 /// How to start one.
@@ -303,7 +306,7 @@ sessions_per_process = 20
 activation_timeout = \"20s\"
 unhealthy_timeout = \"30s\"
 lost_after = \"60s\"
-stop_grace = \"3s\"
+stop_grace = \"{}s\"
 reservation_timeout = \"30s\"
 rejoin_grace = \"3s\"
 tell_reason = true
@@ -312,6 +315,7 @@ env = {{ {MARK} = {:?} }}
         literal(&exe)?,
         format!("{}/{{process}}.facts", literal(&facts)?),
         first + 199,
+        GRACE.as_secs(),
         setup.run,
     ))
 }

@@ -10,11 +10,10 @@ use tokio::task::JoinSet;
 use super::{Caller, players};
 use crate::rng::Rng;
 use crate::server::ENDS_MS;
-use crate::world::FLEET;
+use crate::world::{FLEET, GRACE};
 
 /// "Later" is taken for an answer so often; at a tenth of a second each it outlasts every fault but a full disk.
 const LATER_MAX: u32 = 200;
-const GRACE: Duration = Duration::from_secs(5);
 const END_LOOKS: Duration = Duration::from_secs(2);
 
 pub async fn run(caller: Caller, place: usize, mut rng: Rng) {
