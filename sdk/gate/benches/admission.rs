@@ -7,13 +7,6 @@
 #[allow(dead_code, clippy::unwrap_used)]
 mod world;
 
-/// Nothing is counted here.
-mod allocations {
-    pub fn taken() -> u64 {
-        0
-    }
-}
-
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
