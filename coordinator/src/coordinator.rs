@@ -148,6 +148,7 @@ impl Coordinator {
             gathering: Turn::default(),
             in_flight: None,
             timers_from: 0,
+            looked_at: now_ms,
             placing: None,
         };
         Ok(Self { driver, listener, shared, fingerprint, operator_key, address })

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use playgate_core::rows::Row;
 use playgate_core::{Core, Input, LinkId, Output, Turn};
-use playgate_protocol::server::ServerDown;
 use playgate_protocol::{Detail, TimeMs};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -36,6 +35,7 @@ pub(crate) struct Driver {
     pub(crate) gathering: Turn,
     pub(crate) in_flight: Option<Vec<Output>>,
     pub(crate) timers_from: TimeMs,
+    pub(crate) looked_at: TimeMs,
     /// The ballast is being written, on a thread of its own: links would wait for the disk otherwise.
     pub(crate) placing: Option<JoinHandle<std::io::Result<()>>>,
 }
@@ -64,8 +64,9 @@ impl Driver {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut look = interval(Duration::from_millis(LOOK_MS));
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.looked_at = self.clock.now_ms();
         loop {
-            let now = self.clock.now_ms();
+            let now = self.look_at_clock(0);
             let due = self.core.poll_timeout().unwrap_or(TimeMs::MAX).max(self.timers_from).min(now + LOOK_MS);
             let wake = Instant::now() + Duration::from_millis(due.saturating_sub(now));
             let happening = tokio::select! {
@@ -80,7 +81,7 @@ impl Driver {
                 }
                 () = sleep_until(wake) => Happening::Timer,
             };
-            self.notice_stall(due.max(now));
+            self.look_at_clock(due);
             match happening {
                 Happening::Committed(done) => self.committed(done)?,
                 Happening::Shutdown | Happening::NoMorePeers => return self.finish().await,
@@ -88,7 +89,7 @@ impl Driver {
                 Happening::Timer => {}
                 Happening::Look => self.look().await,
             }
-            let now = self.clock.now_ms();
+            let now = self.look_at_clock(0);
             if now >= self.timers_from {
                 self.core.handle_timeout(now, TIMERS_PER_TURN);
             }
@@ -96,15 +97,18 @@ impl Driver {
         }
     }
 
-    /// After a stall the silence of peers was the coordinator's own: their beats and answers wait to be read, and no
-    /// deadline may pass before they are.
-    fn notice_stall(&mut self, due: TimeMs) {
+    /// The time, which the loop looks at wherever it may have stood still: it should be little later than the last look,
+    /// or than the moment it meant to sleep to. After a stall the silence of peers was the coordinator's own: their beats
+    /// and answers wait to be read, and no deadline may pass before they are.
+    fn look_at_clock(&mut self, due: TimeMs) -> TimeMs {
         let now = self.clock.now_ms();
-        let late_ms = now.saturating_sub(due);
+        let late_ms = now.saturating_sub(self.looked_at.max(due));
+        self.looked_at = now;
         if late_ms > STALL_MS {
             tracing::warn!(late_ms, "the coordinator stood still; timers wait until what peers sent meanwhile is read");
             self.timers_from = now + late_ms.min(STALL_HOLD_MS_MAX);
         }
+        now
     }
 
     fn has_room(&self) -> bool {
@@ -140,7 +144,7 @@ impl Driver {
         let Turn { rows, outputs } = self.core.take_turn();
         rows.iter().for_each(log_event);
         // The answer to a beat acknowledges nothing, and a slow disk must not look like a lost coordinator.
-        let (clocks, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().partition(is_clock);
+        let (clocks, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().partition(Output::is_clock);
         self.release(clocks);
         self.gathering.rows.extend(rows);
         self.gathering.outputs.extend(outputs);
@@ -168,7 +172,7 @@ impl Driver {
 
     fn release(&mut self, outputs: Vec<Output>) {
         for output in outputs {
-            let link = link_of(&output);
+            let link = output.link();
             let Some(outbox) = self.links.get(&link) else { continue };
             // A full outbox means that the link's task is stuck; closing it makes the peer come back for the state.
             if outbox.try_send(output).is_err() {
@@ -212,25 +216,6 @@ impl Driver {
             let _ = placing.await;
         }
         spawn_blocking(move || self.writer.finish()).await.expect("the writer does not panic")
-    }
-}
-
-fn is_clock(output: &Output) -> bool {
-    matches!(output, Output::AgentClock { .. } | Output::Server(_, ServerDown::Clock { .. }))
-}
-
-fn link_of(output: &Output) -> LinkId {
-    match output {
-        Output::Server(link, _)
-        | Output::Welcome { link, .. }
-        | Output::Refuse { link, .. }
-        | Output::Launch { link, .. }
-        | Output::Stop { link, .. }
-        | Output::AgentAck { link, .. }
-        | Output::AgentClock { link, .. }
-        | Output::Answer { link, .. }
-        | Output::Tickets { link, .. }
-        | Output::Close { link, .. } => *link,
     }
 }
 

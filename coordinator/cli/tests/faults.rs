@@ -193,7 +193,10 @@ async fn a_coordinator_that_stood_still_blames_nobody() {
     let before: Vec<_> = world.processes(&operator).await.iter().map(|process| process.id).collect();
     // Longer than the silence after which a server is unwell, and its timeout on top of that.
     world.suspend_coordinator(Duration::from_secs(6)).await;
-    let tickets = reserve(&operator, session.id, &["ann"]).await;
+    // The peers gave it up and dial again; players' slots are sold once their server is back.
+    let ann = NewPlayerSessions::new(session.id).player("ann", b"");
+    let reserved = || async { operator.create_player_sessions(ann.clone()).await.ok() };
+    let tickets = until("the server is back", reserved).await;
     join(&tickets[0]).await.unwrap();
     player_is(&operator, tickets[0].player_session, PlayerSessionStatus::Active).await;
     assert_eq!(events(&operator, EventKind::ProcessUnwell).await, [""; 0]);
