@@ -155,6 +155,31 @@ pub enum Output {
     },
 }
 
+impl Output {
+    /// The link that it leaves on.
+    #[must_use]
+    pub const fn link(&self) -> LinkId {
+        match self {
+            Self::Server(link, _)
+            | Self::Welcome { link, .. }
+            | Self::Refuse { link, .. }
+            | Self::Launch { link, .. }
+            | Self::Stop { link, .. }
+            | Self::AgentAck { link, .. }
+            | Self::AgentClock { link, .. }
+            | Self::Answer { link, .. }
+            | Self::Tickets { link, .. }
+            | Self::Close { link, .. } => *link,
+        }
+    }
+
+    /// Whether it is the answer to a beat, which acknowledges nothing and need not wait for the disk.
+    #[must_use]
+    pub const fn is_clock(&self) -> bool {
+        matches!(self, Self::AgentClock { .. } | Self::Server(_, ServerDown::Clock { .. }))
+    }
+}
+
 /// Who a welcomed peer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Welcomed {

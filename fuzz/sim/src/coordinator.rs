@@ -12,7 +12,6 @@ use crate::disk::Image;
 use crate::event::Ev;
 use crate::ledger::Cause;
 use crate::net::Peer;
-use crate::release::{is_clock, link_of};
 use crate::rng::Rng;
 use crate::trace::say;
 use crate::world::{Canary, World};
@@ -207,7 +206,7 @@ impl World {
         let cause = if goes_on { Cause::Several } else { cause };
         let Turn { rows, outputs } = self.core().take_turn();
         // They acknowledge nothing, and a slow disk must not look like a lost coordinator.
-        let (clocks, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().partition(is_clock);
+        let (clocks, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().partition(Output::is_clock);
         for row in rows {
             self.coordinator.gathering.rows.push(row.clone());
             if let Some(change) = self.coordinator.mem.apply(row) {
@@ -235,7 +234,7 @@ impl World {
             if let Output::Stop { process, .. } = &output {
                 self.log.stops.push(*process);
             }
-            if link_of(&output) == crate::audit::AUDITOR {
+            if output.link() == crate::audit::AUDITOR {
                 self.log.audit.push(output);
             } else {
                 self.coordinator.gathering.outputs.push(output);

@@ -1,10 +1,9 @@
 //! What leaves the coordinator, once its rows are durable: outputs become messages on links. The rule of
 //! `coordinator/src/peer.rs`.
 
-use playgate_core::{LinkId, Output, Welcomed};
+use playgate_core::{Output, Welcomed};
 use playgate_protocol::agent::AgentDown;
 use playgate_protocol::api::{Answer, ApiDown, CallError, ErrorCode};
-use playgate_protocol::server::ServerDown;
 use playgate_protocol::{Detail, Greeting, List, Secret32, Welcome, WelcomeRole};
 
 use crate::net::Down;
@@ -14,7 +13,7 @@ use crate::world::World;
 impl World {
     pub(crate) fn release(&mut self, outputs: Vec<Output>) {
         for output in outputs {
-            let link = link_of(&output);
+            let link = output.link();
             if !self.coordinator.links.contains(&link) {
                 continue;
             }
@@ -81,26 +80,5 @@ impl World {
             Welcomed::Backend => WelcomeRole::Backend,
             Welcomed::Operator => WelcomeRole::Operator,
         }
-    }
-}
-
-/// The answer to a beat.
-pub(crate) fn is_clock(output: &Output) -> bool {
-    matches!(output, Output::AgentClock { .. } | Output::Server(_, ServerDown::Clock { .. }))
-}
-
-/// Where an output goes.
-pub(crate) fn link_of(output: &Output) -> LinkId {
-    match output {
-        Output::Server(link, _)
-        | Output::Welcome { link, .. }
-        | Output::Refuse { link, .. }
-        | Output::Launch { link, .. }
-        | Output::Stop { link, .. }
-        | Output::AgentAck { link, .. }
-        | Output::AgentClock { link, .. }
-        | Output::Answer { link, .. }
-        | Output::Tickets { link, .. }
-        | Output::Close { link, .. } => *link,
     }
 }

@@ -1,10 +1,11 @@
 //! What a core knows again without having kept it: cookies, path challenges and reset tokens.
 
 use std::hash::Hasher;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use playgate_protocol::handshake::{Mac, Nonce};
+use playgate_protocol::address_mac::{AddressMacs, address_bytes, is_same_mac};
+use playgate_protocol::handshake::Nonce;
 use playgate_protocol::relay::{ConnectionId, Cookie, Open, PATH_CHALLENGE_BYTES, RESET_TOKEN_BYTES};
 use ring::hmac;
 use siphasher::sip::SipHasher24;
@@ -15,19 +16,17 @@ use crate::limits::{COOKIE_LIFE, COOKIE_SECRET_PERIOD, PATH_PERIOD};
 
 /// Cookies: a MAC over source address, time and nonce, under a secret that changes every minute.
 pub(crate) struct Cookies {
-    seed: Zeroizing<[u8; 32]>,
-    /// The secrets of this period and the one before, each in the place of its number's last bit.
-    secrets: [Option<(u64, hmac::Key)>; 2],
+    macs: AddressMacs,
 }
 
 impl Cookies {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
-        Self { seed: Zeroizing::new(seed), secrets: [None, None] }
+        Self { macs: AddressMacs::new(seed, COOKIE_SECRET_PERIOD) }
     }
 
     pub(crate) fn make(&mut self, now: Duration, from: SocketAddr, nonce: Nonce) -> Cookie {
         let relay_time_us = microseconds(now);
-        Cookie { nonce, relay_time_us, mac: self.mac(from, relay_time_us, &nonce) }
+        Cookie { nonce, relay_time_us, mac: self.macs.mac(from, relay_time_us, &[&nonce]) }
     }
 
     pub(crate) fn check(&mut self, now: Duration, from: SocketAddr, open: &Open<'_>) -> Result<(), DropReason> {
@@ -35,30 +34,8 @@ impl Cookies {
         if age_us.is_none_or(|age_us| age_us > microseconds(COOKIE_LIFE)) {
             return Err(DropReason::CookieAge);
         }
-        let mac = self.mac(from, open.relay_time_us, &open.nonce);
-        // No branch depends on where the two differ.
-        let difference = u128::from_le_bytes(mac) ^ u128::from_le_bytes(open.mac);
-        if std::hint::black_box(difference) == 0 { Ok(()) } else { Err(DropReason::CookieMac) }
-    }
-
-    fn mac(&mut self, from: SocketAddr, relay_time_us: u64, nonce: &Nonce) -> Mac {
-        let secret = self.secret(relay_time_us / microseconds(COOKIE_SECRET_PERIOD));
-        let mut context = hmac::Context::with_key(secret);
-        for part in [address(from).as_slice(), &relay_time_us.to_le_bytes(), nonce] {
-            context.update(part);
-        }
-        *context.sign().as_ref().first_chunk().expect("HMAC-SHA256 has 32 bytes")
-    }
-
-    /// The secret of a period follows from the seed, so rotation needs no timer.
-    fn secret(&mut self, period: u64) -> &hmac::Key {
-        let place = &mut self.secrets[usize::from(period % 2 == 1)];
-        if place.as_ref().is_none_or(|(of, _)| *of != period) {
-            let seed = hmac::Key::new(hmac::HMAC_SHA256, &*self.seed);
-            let secret = hmac::sign(&seed, &period.to_le_bytes());
-            *place = Some((period, hmac::Key::new(hmac::HMAC_SHA256, secret.as_ref())));
-        }
-        &place.as_ref().expect("filled above").1
+        let mac = self.macs.mac(from, open.relay_time_us, &[&open.nonce]);
+        if is_same_mac(&mac, &open.mac) { Ok(()) } else { Err(DropReason::CookieMac) }
     }
 }
 
@@ -89,7 +66,7 @@ impl Paths {
     fn of(&self, period: u64, at: SocketAddr, connection: ConnectionId) -> [u8; PATH_CHALLENGE_BYTES] {
         let mut hasher = SipHasher24::new_with_key(&self.key);
         hasher.write(&period.to_le_bytes());
-        hasher.write(&address(at));
+        hasher.write(&address_bytes(at));
         hasher.write(&connection.0);
         hasher.finish().to_le_bytes()
     }
@@ -115,16 +92,4 @@ pub(crate) fn microseconds(time: Duration) -> u64 {
 
 fn period(now: Duration) -> u64 {
     now.as_secs() / PATH_PERIOD.as_secs()
-}
-
-/// An IPv4 address is the same on a socket for both families.
-fn address(address: SocketAddr) -> [u8; 18] {
-    let ip = match address.ip().to_canonical() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
-    };
-    let mut bytes = [0; 18];
-    bytes[..16].copy_from_slice(&ip.octets());
-    bytes[16..].copy_from_slice(&address.port().to_le_bytes());
-    bytes
 }

@@ -16,6 +16,7 @@
 //!
 //! Pure: no clock, no socket, no randomness.
 
+pub mod address_mac;
 pub mod agent;
 pub mod api;
 pub mod bounded;

@@ -217,17 +217,7 @@ impl Facts {
     }
 
     fn hear(&mut self, output: Output, mem: &Image) -> (Output, Option<Identity>) {
-        let (Output::Welcome { link, .. }
-        | Output::Refuse { link, .. }
-        | Output::Server(link, _)
-        | Output::Launch { link, .. }
-        | Output::Stop { link, .. }
-        | Output::AgentAck { link, .. }
-        | Output::AgentClock { link, .. }
-        | Output::Answer { link, .. }
-        | Output::Tickets { link, .. }
-        | Output::Close { link, .. }) = &output;
-        let link = *link;
+        let link = output.link();
         let to = self.links.get(&link).copied();
         match &output {
             Output::Welcome { role, .. } => self.welcome(link, role),
