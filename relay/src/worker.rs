@@ -219,9 +219,11 @@ impl Worker {
                 match self.upstreams.open(slot, server, &self.poll) {
                     Ok(()) => self.reply(from),
                     Err(error) => {
-                        tracing::warn!(%error, "no socket for a flow");
-                        self.upstreams.close(slot);
+                        // A player causes it, so it is counted: the log would be his to fill.
+                        tracing::debug!(%error, "no socket for a flow");
+                        self.buffers.lost += 1;
                         self.core.abandon(slot);
+                        self.settle();
                     }
                 }
             }
@@ -244,7 +246,8 @@ impl Worker {
     /// What goes to one server leaves together; the order within a flow stays.
     fn flush_forwards(&mut self) {
         let Buffers { forwards, run, sender, from_players, lost, .. } = &mut self.buffers;
-        forwards.sort_by_key(|(slot, payload)| (*slot, payload.start));
+        // No two are equal, and a stable sort would allocate.
+        forwards.sort_unstable_by_key(|(slot, payload)| (*slot, payload.start));
         for flow in forwards.chunk_by(|one, other| one.0 == other.0) {
             let Some(socket) = self.upstreams.get(flow[0].0) else { continue };
             run.clear();

@@ -213,9 +213,9 @@ impl Core {
         Some(flow.player)
     }
 
-    /// The socket for a flow could not be made: forgets it.
+    /// The socket for a flow could not be made: it has ended, like any other.
     pub fn abandon(&mut self, slot: Slot) {
-        self.table.remove(slot);
+        self.end(slot, None);
     }
 
     /// What has to be done besides.

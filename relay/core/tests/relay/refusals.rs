@@ -10,7 +10,7 @@ use playgate_protocol::relay::{
     PassClaims, Refuse, RefuseCode, RelaySecret,
 };
 use playgate_relay_core::limits::{HELLO_BURST, OPENS_PER_PREFIX_BURST};
-use playgate_relay_core::{DropReason, Secrets, Verdict};
+use playgate_relay_core::{Closed, DropReason, Output, Secrets, Verdict};
 
 use crate::world::*;
 
@@ -270,6 +270,8 @@ fn a_socket_that_cannot_be_made_leaves_no_flow() {
     hand(&mut world);
     world.core.abandon(0);
     assert_eq!(world.core.flows(), 0);
+    let mut outputs = std::iter::from_fn(|| world.core.poll_output());
+    assert!(outputs.any(|output| matches!(output, Output::Closed(Closed { slot: 0, reason: None, .. }))));
     let again = hand(&mut world);
     assert_eq!((again.connection.slot(), again.from), (0, from()));
 }
