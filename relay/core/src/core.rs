@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use playgate_protocol::handshake::Datagram;
+use playgate_protocol::rate::{Bucket, NetworkBuckets, Rate};
 use playgate_protocol::relay::{
     ConnectionId, DataKind, HEADER_BYTES, Header, PATH_CHALLENGE_BYTES, PAYLOAD_BYTES_MAX, PING_BYTES, Pass,
     RESET_BYTES, RefuseCode, Reset,
@@ -12,11 +13,10 @@ use playgate_protocol::relay::{
 use playgate_protocol::{PlayerSessionId, ServerProcessId, TimeMs};
 use ring::hmac;
 
-use crate::bucket::{Bucket, Rate};
 use crate::cookie::{Cookies, Paths, Resets};
 use crate::flow::{Flow, Taken};
-use crate::limits::{CLOSE_BYTES_MAX, REPLY_BYTES_MAX, RESET_BURST, RESETS_PER_SECOND, SWEEP_EVERY, SWEEPS};
-use crate::prefix::Prefixes;
+use crate::limits::{CLOSE_BYTES_MAX, NETWORKS, REPLY_BYTES_MAX, RESET_BURST, RESETS_PER_SECOND, SWEEP_EVERY, SWEEPS};
+use crate::open::OPENS_OF_NETWORK;
 use crate::revoked::Revoked;
 use crate::table::{Found, Table};
 use crate::{Config, Counters, DropReason, Secrets};
@@ -113,7 +113,7 @@ pub struct Core {
     pub(crate) secrets: Option<Secrets>,
     pub(crate) cookies: Cookies,
     pub(crate) resets: Resets,
-    pub(crate) prefixes: Prefixes,
+    pub(crate) networks: NetworkBuckets,
     pub(crate) revoked: Revoked,
     pub(crate) table: Table,
     pub(crate) counters: Counters,
@@ -135,13 +135,13 @@ impl Core {
         let own = hmac::Key::new(hmac::HMAC_SHA256, &config.seed);
         let own = hmac::sign(&own, b"playgate v1 relay core");
         let (paths, rest) = own.as_ref().split_first_chunk().expect("HMAC-SHA256 has 32 bytes");
-        let (prefixes, _) = rest.split_first_chunk().expect("HMAC-SHA256 has 32 bytes");
+        let (networks, _) = rest.split_first_chunk().expect("HMAC-SHA256 has 32 bytes");
         let generation = u32::from_le_bytes(*config.seed.first_chunk().expect("a seed has 32 bytes"));
         Self {
             cookies: Cookies::new(config.cookie_seed),
             resets: Resets::new(config.reset_key),
             paths: Paths::new(*paths),
-            prefixes: Prefixes::new(*prefixes),
+            networks: NetworkBuckets::new(*networks, OPENS_OF_NETWORK, NETWORKS),
             table: Table::new(config.core, config.epoch, generation, config.flows_max.min(crate::limits::FLOWS_MAX)),
             config,
             secrets: None,

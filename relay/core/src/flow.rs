@@ -9,8 +9,8 @@ use playgate_protocol::relay::{
 use playgate_protocol::{PlayerSessionId, ServerProcessId, TimeMs};
 
 use crate::DropReason;
-use crate::bucket::{Bucket, Rate};
 use crate::limits::{FLOW_BURST, PATH_CHALLENGE_EVERY};
+use playgate_protocol::rate::{Bucket, Rate};
 
 /// Datagrams that any flow may send at once, however low its rate: a handshake and its repetitions.
 const DATAGRAM_BURST_MIN: u32 = 32;

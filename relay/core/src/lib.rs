@@ -13,7 +13,6 @@
 //!
 //! Pure: no clock, no socket, no randomness.
 
-mod bucket;
 mod config;
 mod cookie;
 mod core;
@@ -21,7 +20,6 @@ mod counters;
 mod flow;
 pub mod limits;
 mod open;
-mod prefix;
 mod revoked;
 mod table;
 

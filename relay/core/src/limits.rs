@@ -17,12 +17,12 @@ pub const HELLO_BURST: u32 = 10_000;
 pub const OPENS_PER_SECOND: u32 = 10_000;
 /// Passes opened in a burst: all players of a large server who come back at once.
 pub const OPEN_BURST: u32 = 2_000;
-/// Passes opened in a second for one source prefix, whose addresses are proven by then.
-pub const OPENS_PER_PREFIX_PER_SECOND: u32 = 100;
-/// Passes opened in a burst for one prefix: a hall of players behind one address.
-pub const OPENS_PER_PREFIX_BURST: u32 = 400;
-/// Source prefixes that are told apart at once. Two that meet in a place share it.
-pub const PREFIXES: usize = 4_096;
+/// Passes opened in a second for one network (IPv4 /24, IPv6 /56), whose addresses are proven by then.
+pub const OPENS_PER_NETWORK_PER_SECOND: u32 = 100;
+/// Passes opened in a burst for one network: a hall of players behind one address.
+pub const OPENS_PER_NETWORK_BURST: u32 = 400;
+/// Source networks that are told apart at once. Two that meet in a place share it.
+pub const NETWORKS: usize = 4_096;
 /// RESETs sent in a second; players who get none find out by their PINGs.
 pub const RESETS_PER_SECOND: u32 = 5_000;
 /// RESETs sent in a burst.

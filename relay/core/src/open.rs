@@ -3,17 +3,21 @@
 use std::net::SocketAddr;
 
 use playgate_protocol::PlayerSessionId;
+use playgate_protocol::rate::{Network, Rate};
 use playgate_protocol::relay::{
     Accept, ConnectionId, Hello, Open, PASS_LIFE_MS, Pass, PassClaims, PassRefused, Refuse, RefuseCode,
 };
 
-use crate::bucket::Rate;
 use crate::core::{Core, Now, Output, Verdict};
 use crate::flow::Flow;
-use crate::limits::{HELLO_BURST, HELLOS_PER_SECOND, OPEN_BURST, OPENS_PER_SECOND};
+use crate::limits::{
+    HELLO_BURST, HELLOS_PER_SECOND, OPEN_BURST, OPENS_PER_NETWORK_BURST, OPENS_PER_NETWORK_PER_SECOND, OPENS_PER_SECOND,
+};
 use crate::{DropReason, Secrets};
 
 const HELLOS: Rate = Rate { per_second: HELLOS_PER_SECOND, burst: HELLO_BURST };
+pub(crate) const OPENS_OF_NETWORK: Rate =
+    Rate { per_second: OPENS_PER_NETWORK_PER_SECOND, burst: OPENS_PER_NETWORK_BURST };
 const OPENS: Rate = Rate { per_second: OPENS_PER_SECOND, burst: OPEN_BURST };
 
 impl Core {
@@ -28,8 +32,8 @@ impl Core {
         }
         let open = Open::read(datagram).ok_or(DropReason::Malformed)?;
         self.cookies.check(now.clock, from, &open)?;
-        // From here on the address is proven, and its prefix pays.
-        if !self.prefixes.take(now.clock, from) || !self.open_bucket.take(now.clock, OPENS, 1) {
+        // From here on the address is proven, and its network pays.
+        if !self.networks.take(now.clock, Network::of(from.ip())) || !self.open_bucket.take(now.clock, OPENS, 1) {
             return Err(DropReason::OpenRate);
         }
         let secrets = self.secrets.clone().ok_or(DropReason::PassSecret)?;

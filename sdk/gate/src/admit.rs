@@ -7,11 +7,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use playgate_protocol::handshake::{Accept, Hello, Kind, Proof, Refuse, ReplyBuf};
+use playgate_protocol::rate::Rate;
 use playgate_protocol::server::PlayerOutcome;
 use playgate_token::{Claims, Reject, Screened, parse, screen, token_hash};
 
+use crate::limits::{SIGNATURE_BURST, SIGNATURES_PER_SECOND};
 use crate::session::{Player, Presence, Session};
 use crate::{Admission, Gate, RefuseReason, Verdict};
+
+const SIGNATURES: Rate = Rate { per_second: SIGNATURES_PER_SECOND, burst: SIGNATURE_BURST };
 
 /// A token that may be worth more work.
 enum Recognised<'t> {
@@ -198,7 +202,7 @@ impl Gate {
         };
         // Saves the signature of tokens that are over; the check that counts is that of `seat`.
         token.check_time(self.clock.now_ms(now).max(self.floor_ms))?;
-        if !self.bucket.take(now) {
+        if !self.bucket.take(now, SIGNATURES, 1) {
             return Err(RefuseReason::RateLimited);
         }
         let claims = token.verify(&self.key_set)?;

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use playgate_protocol::rate::Bucket;
 use playgate_protocol::reason::PlayerEnd;
 use playgate_protocol::server::{PlayerOutcome, Report};
 use playgate_protocol::{GameSessionId, List, PlayerSessionId, ServerProcessId, TimeMs};
 use playgate_token::{GateKeys, GateRoot, HolderRoot, PublicKeySet};
 
-use crate::bucket::Bucket;
 use crate::challenge::Challenges;
 use crate::clock::Clock;
 use crate::event::{ActivateError, Counters, GateEvent};
@@ -80,7 +80,7 @@ impl Gate {
             holder_root: config.holder_root,
             challenges: Challenges::new(config.secret_seed),
             key_set: PublicKeySet::default(),
-            bucket: Bucket::new(now),
+            bucket: Bucket::default(),
             latest: now,
             clock: Clock::new(now),
             floor_ms: 0,

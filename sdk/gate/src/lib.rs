@@ -99,7 +99,6 @@
 #![forbid(unsafe_code)]
 
 mod admit;
-mod bucket;
 mod challenge;
 mod clock;
 mod event;

@@ -11,30 +11,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use playgate_protocol::rate::Network;
+
 use crate::limits;
-
-/// What one site, or one host, usually has: the /24 of an IPv4 address, the /56 of an IPv6 one. An IPv4 address in
-/// IPv6 form is that IPv4 address. No network is special, the private ones and loopback included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Network {
-    V4([u8; 3]),
-    V6([u8; 7]),
-}
-
-impl Network {
-    fn of(source: IpAddr) -> Self {
-        match source.to_canonical() {
-            IpAddr::V4(ip) => {
-                let [a, b, c, _] = ip.octets();
-                Self::V4([a, b, c])
-            }
-            IpAddr::V6(ip) => {
-                let [a, b, c, d, e, f, g, ..] = ip.octets();
-                Self::V6([a, b, c, d, e, f, g])
-            }
-        }
-    }
-}
 
 /// How many handshakes may be unfinished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,22 +162,6 @@ mod tests {
             Verdict::Retry => "retry",
             Verdict::Full => "full",
             Verdict::NetworkFull => "network full",
-        }
-    }
-
-    #[test]
-    fn a_network_is_a_site() {
-        for (one, other, same) in [
-            ("192.0.2.1", "192.0.2.254", true),
-            ("192.0.2.1", "192.0.3.1", false),
-            ("192.0.2.1", "::ffff:192.0.2.77", true),
-            ("2001:db8:0:100::1", "2001:db8:0:1ff::2", true),
-            ("2001:db8:0:100::1", "2001:db8:0:200::1", false),
-            ("127.0.0.1", "127.0.1.1", false),
-            ("::1", "::2", true),
-            ("0.0.0.1", "::1", false),
-        ] {
-            assert_eq!(Network::of(ip(one)) == Network::of(ip(other)), same, "{one} and {other}");
         }
     }
 

@@ -25,6 +25,7 @@ pub mod handshake;
 mod hello;
 mod ident;
 pub mod limits;
+pub mod rate;
 pub mod reason;
 pub mod relay;
 pub mod server;

@@ -9,7 +9,7 @@ use playgate_protocol::relay::{
     ConnectionId, Cookie, DataKind, FlowKey, HEADER_BYTES, Hello, OPEN_BYTES, PASS_BYTES, PAYLOAD_BYTES_MAX,
     PassClaims, Refuse, RefuseCode, RelaySecret,
 };
-use playgate_relay_core::limits::{HELLO_BURST, OPENS_PER_PREFIX_BURST};
+use playgate_relay_core::limits::{HELLO_BURST, OPENS_PER_NETWORK_BURST};
 use playgate_relay_core::{Closed, DropReason, Output, Secrets, Verdict};
 
 use crate::world::*;
@@ -130,7 +130,7 @@ const DROPS: &[Row] = &[
     }),
     (DropReason::OpenRate, |world| {
         let open = open_with(world, &secret(1), &claims(1), &FlowKey::from_bytes([0; 32]));
-        for _ in 0..OPENS_PER_PREFIX_BURST {
+        for _ in 0..OPENS_PER_NETWORK_BURST {
             assert_eq!(world.from(from(), &open), Verdict::Drop(DropReason::OpenProof));
         }
         world.from(from(), &open)
