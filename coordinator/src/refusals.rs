@@ -14,6 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The counters at one moment.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Refusals {
+    first_packets_dropped: u64,
     refused: u64,
     network_refused: u64,
     retried: u64,
@@ -27,6 +28,7 @@ struct Refusals {
 impl Refusals {
     fn now(links: &ListenerCounters, peers: &PeerCounters) -> Self {
         Self {
+            first_packets_dropped: links.first_packets_dropped(),
             refused: links.refused(),
             network_refused: links.network_refused(),
             retried: links.retried(),
@@ -48,9 +50,10 @@ pub(crate) async fn log(links: Arc<ListenerCounters>, peers: Arc<PeerCounters>) 
         look.tick().await;
         let now = Refusals::now(&links, &peers);
         if now != before {
-            let Refusals { refused, network_refused, retried, handshakes_failed, .. } = now;
+            let Refusals { first_packets_dropped, refused, network_refused, retried, handshakes_failed, .. } = now;
             let Refusals { no_hello, not_welcome, bad_frames, slow_consumers, .. } = now;
             tracing::debug!(
+                first_packets_dropped,
                 refused,
                 network_refused,
                 retried,

@@ -27,6 +27,8 @@ pub struct Coordinator {
 /// What the coordinator says that it refused, since its start.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Refusals {
+    /// First packets over the budget of their network or of all.
+    pub first_packets_dropped: u64,
     /// First packets: too many links, or too many handshakes.
     pub refused: u64,
     /// First packets: too many handshakes of that network.
@@ -53,6 +55,7 @@ impl Refusals {
             value.and_then(|value| value.parse().ok()).unwrap_or(0)
         };
         Self {
+            first_packets_dropped: number("first_packets_dropped"),
             refused: number("refused"),
             network_refused: number("network_refused"),
             retried: number("retried"),
@@ -68,6 +71,7 @@ impl Refusals {
     #[must_use]
     pub fn since(self, before: Self) -> Self {
         Self {
+            first_packets_dropped: self.first_packets_dropped - before.first_packets_dropped,
             refused: self.refused - before.refused,
             network_refused: self.network_refused - before.network_refused,
             retried: self.retried - before.retried,
@@ -82,8 +86,9 @@ impl Refusals {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
-        let Self { refused, network_refused, retried, handshakes_failed, .. } = *self;
-        refused
+        let Self { first_packets_dropped, refused, network_refused, retried, handshakes_failed, .. } = *self;
+        first_packets_dropped
+            + refused
             + network_refused
             + retried
             + handshakes_failed

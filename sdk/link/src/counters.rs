@@ -7,6 +7,7 @@ use crate::attempt::EstablishError;
 /// Events at one listener since it was bound. Strangers can cause all of them, so they are counted and not logged.
 #[derive(Debug, Default)]
 pub struct ListenerCounters {
+    first_packets_dropped: AtomicU64,
     pub(crate) attempts: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) network_refused: AtomicU64,
@@ -17,6 +18,12 @@ pub struct ListenerCounters {
 }
 
 impl ListenerCounters {
+    /// First packets that were dropped unread, being over the budget of their network or of all.
+    #[must_use]
+    pub fn first_packets_dropped(&self) -> u64 {
+        self.first_packets_dropped.load(Ordering::Relaxed)
+    }
+
     /// First packets that looked like QUIC and reached `accept`.
     #[must_use]
     pub fn attempts(&self) -> u64 {
@@ -57,6 +64,10 @@ impl ListenerCounters {
     #[must_use]
     pub fn frames_refused(&self) -> u64 {
         self.frames_refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_dropped(&self, datagrams: u64) {
+        self.first_packets_dropped.fetch_add(datagrams, Ordering::Relaxed);
     }
 
     pub(crate) fn count_failed(&self, reason: EstablishError) {

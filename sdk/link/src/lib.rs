@@ -54,7 +54,8 @@
 //! ```
 //!
 //! # What can a stranger do?
-//! Cost us one datagram's worth of work per datagram. Attempts are refused before any cryptography when too many are
+//! Cost us one datagram's worth of work per datagram. Of packets that begin a link only so many a second are looked at,
+//! in all and from one network; the rest is dropped as it is read. Attempts are refused before any cryptography when too many are
 //! unfinished, in all or from one network; when half as many come from addresses that proved nothing, an address must
 //! prove itself first. An attempt is unfinished until its peer is introduced ([`FrameSender::introduced`]); a handshake
 //! that is not done in 3 s is dropped; all buffers have bounds ([`limits`]). What strangers do is counted
@@ -71,6 +72,7 @@ mod backoff;
 mod close;
 mod counters;
 mod dialer;
+mod first_packets;
 mod identity;
 mod introduce;
 pub mod limits;

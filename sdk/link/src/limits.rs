@@ -106,7 +106,14 @@ pub const DIALLED_STREAMS_MAX: u32 = 1;
 /// refused before any cryptography.
 pub const HANDSHAKES_PER_CORE_MAX: usize = 128;
 
-/// Of the unfinished handshakes, one part in this many may come from one network (an IPv4 /24 or IPv6 /56), so one that
+/// First packets that QUIC gets to see in a second, and in a burst, for each core. One costs about 20 µs to decrypt
+/// before it can be refused, so this many take an eighth of a core; honest handshakes send two each, and a core finishes
+/// fewer than half as many. Beyond it they are dropped, and honest diallers repeat theirs.
+pub const FIRST_PACKETS_PER_CORE_PER_SECOND: u32 = 6_000;
+/// Networks whose first packets are told apart at once, in 64 KiB. Two that meet in a place share it.
+pub const NETWORKS: usize = 4_096;
+
+/// Of the unfinished handshakes, and of first packets, one part in this many may come from one network (an IPv4 /24 or IPv6 /56), so one that
 /// holds its handshakes open leaves the rest to others. It is a bound on what is unfinished, not on how often a network
 /// may try: a thousand game servers behind one address take turns, each for a few round trips.
 pub const NETWORK_SHARE: usize = 4;
@@ -133,6 +140,11 @@ pub const ADDRESSES_MAX: usize = 4;
 
 /// Chunks of a stream taken by one read. A chunk is what one packet carried.
 pub const READ_CHUNKS: usize = 16;
+
+/// Processors that this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
 
 // Three keep-alives fit in the silence that ends a link.
 const _: () = assert!(FLEET_KEEP_ALIVE.as_millis() * 3 <= FLEET_IDLE_MAX.as_millis());

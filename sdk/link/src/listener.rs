@@ -72,17 +72,18 @@ impl Listener {
     /// [`BindError`] when the socket cannot be opened or there is no runtime.
     pub fn bind(config: ListenConfig) -> Result<Self, BindError> {
         let socket = socket::bind(config.addr)?;
-        let endpoint = socket::endpoint(config.addr, endpoint_config(&config), Some(server_config(&config)), socket)?;
+        let counters: Arc<ListenerCounters> = Arc::default();
+        let server = Some((server_config(&config), Arc::clone(&counters)));
+        let endpoint = socket::endpoint(config.addr, endpoint_config(&config), server, socket)?;
         let addr = endpoint.local_addr().map_err(|error| BindError::new(config.addr, error))?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             endpoint,
             addr,
             profile: config.profile,
             places: semaphore(config.max_links),
             connections_max: config.max_links.saturating_mul(limits::CONNECTIONS_PER_LINK_MAX),
-            admission: Admission::new(Bounds::of(cores * limits::HANDSHAKES_PER_CORE_MAX)),
-            counters: Arc::default(),
+            admission: Admission::new(Bounds::of(limits::cores() * limits::HANDSHAKES_PER_CORE_MAX)),
+            counters,
         })
     }
 

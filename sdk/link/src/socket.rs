@@ -5,9 +5,11 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
+use quinn::{Endpoint, EndpointConfig, Runtime, ServerConfig, TokioRuntime};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::counters::ListenerCounters;
+use crate::first_packets::FirstPacketLimiter;
 use crate::limits;
 
 /// Opens and binds; a wildcard IPv6 address also receives IPv4 where the system allows it.
@@ -28,13 +30,19 @@ pub(crate) fn bind(addr: SocketAddr) -> Result<UdpSocket, BindError> {
 pub(crate) fn endpoint(
     addr: SocketAddr,
     config: EndpointConfig,
-    server: Option<ServerConfig>,
+    server: Option<(ServerConfig, Arc<ListenerCounters>)>,
     socket: UdpSocket,
 ) -> Result<Endpoint, BindError> {
+    let failed = |error| BindError::new(addr, error);
     if tokio::runtime::Handle::try_current().is_err() {
-        return Err(BindError::new(addr, io::Error::other("not called inside a tokio runtime")));
+        return Err(failed(io::Error::other("not called inside a tokio runtime")));
     }
-    Endpoint::new(config, server, socket, Arc::new(TokioRuntime)).map_err(|error| BindError::new(addr, error))
+    let mut socket = TokioRuntime.wrap_udp_socket(socket).map_err(failed)?;
+    let (server, counters) = server.unzip();
+    if let Some(counters) = counters {
+        socket = Arc::new(FirstPacketLimiter::new(socket, counters));
+    }
+    Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime)).map_err(failed)
 }
 
 /// Linux silently gives what its sysctl allows; other systems refuse what is too much, so ask for less.

@@ -176,6 +176,29 @@ async fn junk_datagrams_do_no_harm() {
     serve.abort();
 }
 
+/// The flood comes from one network until its budget is empty; the link that stands and a dialler elsewhere notice nothing.
+#[tokio::test]
+async fn first_packets_beyond_a_networks_budget_are_dropped_unread() {
+    let net = Net::new();
+    let mut halves = net.connect().await;
+    let flood = UdpSocket::bind("127.77.0.1:0").await.unwrap();
+    let counters = net.listener.counters();
+    for _ in 0..1_000 {
+        for _ in 0..1_000 {
+            flood.send_to(&[0xc3, 0, 0, 0, 1], net.listener.local_addr()).await.unwrap();
+        }
+        tokio::task::yield_now().await;
+        if counters.first_packets_dropped() > 0 {
+            break;
+        }
+    }
+    assert!(counters.first_packets_dropped() > 0, "a million of them were within the budget");
+    halves.up.queue(&"still there?").unwrap();
+    assert_eq!(soon(halves.server_up.recv::<String>()).await, Ok("still there?".to_owned()));
+    net.connect().await;
+    assert_eq!(counters.established(), 2);
+}
+
 /// Establishes every attempt and sends the first frame back.
 async fn serve_all(listener: Arc<Listener>) {
     while let Some(attempt) = listener.accept().await {
