@@ -188,7 +188,7 @@ pub enum SessionCommand {
         #[arg(long, value_name = "KEY")]
         idempotency_key: Option<String>,
     },
-    /// List game sessions, those of the last day included.
+    /// List game sessions; those that ended are listed for a day at most.
     List {
         /// Only of this fleet.
         #[arg(long)]

@@ -12,7 +12,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::fleet::FleetConfig;
 use crate::io::{CloseWhy, Input, LinkId, Output, Start, Turn};
-use crate::limits::{EVENTS_MAX, HIGH_WATER_MS};
+use crate::limits::{Bounds, EVENTS_MAX, HIGH_WATER_MS};
+use crate::retention::FullTerm;
 use crate::rows::{
     GameSessionRow, HostRow, Identity, JoinKeyRow, PeerRow, PlayerSessionRow, ProcessRow, Row, SigningKeyRow,
 };
@@ -33,6 +34,7 @@ use crate::waiters::Waiters;
 #[derive(Debug)]
 pub struct Core {
     pub(crate) shard: u8,
+    pub(crate) bounds: Bounds,
     pub(crate) rng: ChaCha12Rng,
     pub(crate) now: TimeMs,
     pub(crate) store_low: bool,
@@ -41,6 +43,7 @@ pub struct Core {
     pub(crate) hosts: BTreeMap<HostId, Host>,
     pub(crate) processes: BTreeMap<ServerProcessId, Process>,
     pub(crate) sessions: BTreeMap<GameSessionId, GameSession>,
+    pub(crate) ended_sessions: FullTerm<GameSessionId>,
     pub(crate) players: BTreeMap<PlayerSessionId, PlayerSessionRow>,
     pub(crate) join_keys: BTreeMap<[u8; 32], JoinKeyRow>,
     pub(crate) peers: BTreeMap<Fingerprint, Identity>,
@@ -145,9 +148,10 @@ pub(crate) enum RowKey {
 }
 
 impl Core {
-    pub(crate) fn empty(start: Start) -> Self {
+    pub(crate) fn empty(start: Start, bounds: Bounds) -> Self {
         let mut core = Self {
             shard: start.shard,
+            bounds,
             rng: ChaCha12Rng::from_seed(start.seed),
             now: start.now_ms,
             store_low: false,
@@ -156,6 +160,7 @@ impl Core {
             hosts: BTreeMap::new(),
             processes: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            ended_sessions: FullTerm::new(),
             players: BTreeMap::new(),
             join_keys: BTreeMap::new(),
             peers: BTreeMap::new(),

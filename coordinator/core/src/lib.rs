@@ -11,6 +11,7 @@
 //!   players.rs   player sessions                        views.rs      answers
 //!   limits.rs    every bound                            waiters.rs    calls that wait
 //!   sound.rs     which stored rows can be true          throttle.rs   limits what strangers put on record
+//!   retention.rs what is over, and how much of it
 //! ```
 //!
 //! Start with [`Core`].
@@ -28,6 +29,7 @@ pub mod player_state;
 mod players;
 pub mod process_state;
 mod processes;
+mod retention;
 pub mod rows;
 mod servers;
 pub mod session_state;

@@ -26,10 +26,18 @@ pub const PROVEN_AFTER_MS: u64 = 10_000;
 pub const FORCE_GRACE_MS: u64 = 0;
 /// How often the coordinator's time is written down; after a crash it goes on at most this much behind.
 pub const HIGH_WATER_MS: u64 = 2_000;
-/// Ended game sessions, and with them their idempotency keys, are kept this long.
+/// A request that is repeated within this time of the end of what it made finds that, and makes nothing again.
+pub const IDEMPOTENCY_MS: u64 = 600_000;
+/// Ended game sessions, and with them their idempotency keys, are kept this long, or until there are too many of them.
 pub const SESSION_RETENTION_MS: u64 = 24 * 3_600_000;
+/// Beyond this number the oldest ended game sessions are kept for [`IDEMPOTENCY_MS`] only. A day of 14 new sessions a
+/// minute. They take 27 MB if they are typical, 97 MB at the most ([`ENDED_SESSION_BYTES_MAX`]).
+pub const ENDED_SESSIONS_MAX: usize = 20_000;
+/// Game sessions that are kept, live and ended: room for 10,000 live ones that are over and replaced after 70 s each. As
+/// ended ones they take 134 MB if they are typical, 490 MB at the most.
+pub const SESSIONS_MAX: usize = 100_000;
 /// Ended player sessions, and with them their idempotency keys, are kept this long.
-pub const PLAYER_RETENTION_MS: u64 = 600_000;
+pub const PLAYER_RETENTION_MS: u64 = IDEMPOTENCY_MS;
 /// Ended processes are kept this long.
 pub const PROCESS_RETENTION_MS: u64 = 3_600_000;
 /// Events kept in memory and in the store.
@@ -64,6 +72,21 @@ pub const WAITING_SESSION_BYTES_MAX: usize = 56_000;
 pub const PLAYER_BYTES_MAX: usize = 1_400;
 /// The same of an ended process: 3,186 bytes, 1,232 with 200 bytes of output.
 pub const ENDED_PROCESS_BYTES_MAX: usize = 3_300;
+
+/// How much is kept. A value, so that a test reaches the bounds with a few rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// [`SESSIONS_MAX`].
+    pub sessions: usize,
+    /// [`ENDED_SESSIONS_MAX`].
+    pub ended_sessions: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { sessions: SESSIONS_MAX, ended_sessions: ENDED_SESSIONS_MAX }
+    }
+}
 
 // A page of the largest fits a frame, and the list of its answer holds it.
 const _: () = assert!(SESSIONS_PAGE * GAME_SESSION_INFO_BYTES_MAX + ANSWER_OVERHEAD_BYTES <= FRAME_BYTES_MAX);

@@ -9,7 +9,7 @@ use playgate_protocol::api::{EventKind, GameSessionStatus, ProcessStatus, Subjec
 use crate::core::{Core, Fleet, GameSession, Host, Process, RowKey};
 use crate::fleet::FleetConfig;
 use crate::io::Start;
-use crate::limits::{PLAYER_RETENTION_MS, PROCESS_RETENTION_MS, RETURN_MS, SESSION_RETENTION_MS};
+use crate::limits::{Bounds, PLAYER_RETENTION_MS, PROCESS_RETENTION_MS, RETURN_MS};
 use crate::rows::{GameSessionRow, Identity, PlayerSessionRow, ProcessRow, Row};
 use crate::sound;
 use crate::timers::Timer;
@@ -26,7 +26,13 @@ impl Core {
     /// there) are left out: they can only come from a damaged store.
     #[must_use]
     pub fn load(start: Start, rows: Vec<Row>) -> Self {
-        let mut core = Self::empty(start);
+        Self::load_within(start, Bounds::default(), rows)
+    }
+
+    /// The same, within other bounds than those of a coordinator.
+    #[must_use]
+    pub fn load_within(start: Start, bounds: Bounds, rows: Vec<Row>) -> Self {
+        let mut core = Self::empty(start, bounds);
         let found = if rows.is_empty() { "starts anew" } else { "goes on from what was stored" };
         let kept = rows.iter().filter(|row| is_kept_whole(row)).count();
         let (mut processes, mut sessions, mut players, mut peers) = (vec![], vec![], vec![], vec![]);
@@ -154,9 +160,7 @@ impl Core {
             GameSessionStatus::Terminating => {
                 self.timers.set(Timer::SessionEnd(id), row.end_by_ms.unwrap_or(self.now).max(self.now));
             }
-            GameSessionStatus::Terminated => {
-                self.timers.set(Timer::ForgetSession(id), row.terminated_ms.unwrap_or(self.now) + SESSION_RETENTION_MS);
-            }
+            GameSessionStatus::Terminated => self.keep_ended_session(id, row.terminated_ms.unwrap_or(self.now)),
             GameSessionStatus::Active => {}
         }
         self.session_requests.insert((row.fleet.clone(), row.idempotency_key.as_str().to_owned()), id);

@@ -7,7 +7,7 @@ use playgate_protocol::{GameSessionId, ServerProcessId};
 
 use crate::calls::request_sha256;
 use crate::core::{Core, GameSession, Refused, RowKey, refused};
-use crate::limits::{ATTEMPTS_MAX, PLACING_MAX, SESSION_RETENTION_MS, WAIT_MS_MAX};
+use crate::limits::{ATTEMPTS_MAX, PLACING_MAX, WAIT_MS_MAX};
 use crate::placement::{Candidate, choose};
 use crate::process_state::ProcessStep;
 use crate::rows::GameSessionRow;
@@ -87,7 +87,7 @@ impl Core {
         if fleet.placing.len() >= PLACING_MAX {
             return Err(refused(ErrorCode::Busy, "too many game sessions wait for a process of this fleet"));
         }
-        Ok(())
+        self.room_for_session()
     }
 
     fn no_capacity(&self, fleet: &playgate_protocol::FleetId) -> Refused {
@@ -298,14 +298,14 @@ impl Core {
         let known = self.sessions.get_mut(&session).expect("the step found it");
         known.row.reason = Some(reason);
         known.row.terminated_ms = Some(now);
-        // Remembered for a day; what was meant for the game is not.
+        // The session is remembered for a while; what was meant for the game is not.
         known.row.data = SessionData::default();
         let process = known.row.process;
         self.complete_all_players(session);
         for timer in [Timer::Activation, Timer::Placement, Timer::SessionEnd] {
             self.timers.cancel(&timer(session));
         }
-        self.timers.set(Timer::ForgetSession(session), now + SESSION_RETENTION_MS);
+        self.keep_ended_session(session, now);
         self.event(EventKind::GameSessionTerminated, Subject::GameSession(session), reason.as_str());
         self.answer_session_waiters(session);
         if let Some(process) = process {
@@ -340,6 +340,9 @@ impl Core {
     pub(crate) fn forget_session(&mut self, session: GameSessionId) {
         if let Some(known) = self.sessions.remove(&session) {
             self.session_requests.remove(&(known.row.fleet, known.row.idempotency_key.as_str().to_owned()));
+            if let Some(ended) = known.row.terminated_ms {
+                self.ended_sessions.remove(&(ended, session));
+            }
             for player in known.players {
                 self.forget_player(player);
             }

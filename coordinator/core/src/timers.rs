@@ -27,10 +27,10 @@ pub enum Timer {
     Placement(GameSessionId),
     /// A terminating session should be over.
     SessionEnd(GameSessionId),
+    /// An ended player session is forgotten. Before its session where both are due: all players of one are many things.
+    ForgetPlayer(PlayerSessionId),
     /// An ended session is forgotten.
     ForgetSession(GameSessionId),
-    /// An ended player session is forgotten.
-    ForgetPlayer(PlayerSessionId),
     /// A fleet may launch again on a host.
     Launch(FleetId, HostId),
     /// A waiting call is answered with the state as it is.

@@ -21,7 +21,7 @@ impl Core {
         let Some(known) = self.sessions.get(&session) else {
             return Err(refused(
                 ErrorCode::NotFound,
-                &format!("no game session {session}; ended ones are kept for a day"),
+                &format!("no game session {session}; ended ones are kept for a day at most"),
             ));
         };
         let row = &known.row;

@@ -14,4 +14,5 @@ mod keys;
 mod players;
 mod refusals;
 mod restart;
+mod retention;
 mod sessions;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use playgate_core::fleet::FleetConfig;
+use playgate_core::limits::Bounds;
 use playgate_core::rows::Row;
 use playgate_core::{Core, Input, LinkId, Output, Start, TicketOrder, Turn, Welcomed};
 use playgate_protocol::agent::{AgentReport, AgentReportBatch, AgentUp, ExitStatus};
@@ -21,6 +22,7 @@ const START_MS: u64 = 1_700_000_000_000;
 
 pub struct World {
     pub core: Core,
+    bounds: Bounds,
     pub now: u64,
     pub disk: BTreeMap<String, Row>,
     pub rows_written: usize,
@@ -61,9 +63,14 @@ pub fn key_of(process: ServerProcessId) -> Fingerprint {
 
 impl World {
     pub fn new(fleet: FleetConfig) -> Self {
-        let core = Core::load(Start { shard: 0, seed: [7; 32], now_ms: START_MS }, Vec::new());
+        Self::within(Bounds::default(), fleet)
+    }
+
+    pub fn within(bounds: Bounds, fleet: FleetConfig) -> Self {
+        let core = Core::load_within(Start { shard: 0, seed: [7; 32], now_ms: START_MS }, bounds, Vec::new());
         let mut world = Self {
             core,
+            bounds,
             now: START_MS,
             disk: BTreeMap::new(),
             rows_written: 0,
@@ -136,12 +143,19 @@ impl World {
         self.turn();
     }
 
+    /// One of the things that are due.
+    pub fn one_timer(&mut self) {
+        self.core.handle_timeout(self.now, 1);
+        self.turn();
+    }
+
     /// The coordinator dies and comes back with what is on the disk. Links are gone.
     pub fn crash(&mut self) {
         let rows: Vec<Row> = self.disk.values().cloned().collect();
         self.now = self.now.max(Core::high_water(&rows));
         self.starts = self.starts.wrapping_add(1);
-        self.core = Core::load(Start { shard: 0, seed: [self.starts; 32], now_ms: self.now }, rows);
+        let start = Start { shard: 0, seed: [self.starts; 32], now_ms: self.now };
+        self.core = Core::load_within(start, self.bounds, rows);
         self.agent_link = None;
         self.servers.values_mut().for_each(|server| server.link = None);
         self.turn();

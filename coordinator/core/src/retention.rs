@@ -1,0 +1,41 @@
+//! What is over is kept for a while, and only so much of it: beyond a number the oldest leave early.
+
+use std::collections::BTreeSet;
+
+use playgate_protocol::api::ErrorCode;
+use playgate_protocol::{GameSessionId, TimeMs};
+
+use crate::core::{Core, Refused, refused};
+use crate::limits::{IDEMPOTENCY_MS, SESSION_RETENTION_MS};
+use crate::timers::Timer;
+
+/// What is over and stays for its full time, the oldest first.
+pub(crate) type FullTerm<Id> = BTreeSet<(TimeMs, Id)>;
+
+impl Core {
+    /// Sets when an ended game session is forgotten. Of too many the oldest go early, but not before a late repetition
+    /// of the request that made one can still find it.
+    pub(crate) fn keep_ended_session(&mut self, session: GameSessionId, ended: TimeMs) {
+        self.timers.set(Timer::ForgetSession(session), ended + SESSION_RETENTION_MS);
+        self.ended_sessions.insert((ended, session));
+        if self.ended_sessions.len() > self.bounds.ended_sessions
+            && let Some((ended, oldest)) = self.ended_sessions.pop_first()
+        {
+            self.timers.set(Timer::ForgetSession(oldest), ended + IDEMPOTENCY_MS);
+        }
+    }
+
+    /// Refuses a game session where as many as can be are kept already.
+    pub(crate) fn room_for_session(&self) -> Result<(), Refused> {
+        if self.sessions.len() < self.bounds.sessions {
+            return Ok(());
+        }
+        let text = format!(
+            "this coordinator keeps at most {} game sessions, live ones and those that ended within {} minutes; end \
+             some, or make them more slowly",
+            self.bounds.sessions,
+            IDEMPOTENCY_MS / 60_000
+        );
+        Err(refused(ErrorCode::Busy, &text))
+    }
+}
