@@ -38,6 +38,9 @@ pub const ENDED_SESSIONS_MAX: usize = 20_000;
 pub const SESSIONS_MAX: usize = 100_000;
 /// Ended player sessions, and with them their idempotency keys, are kept this long.
 pub const PLAYER_RETENTION_MS: u64 = IDEMPOTENCY_MS;
+/// Player sessions that are kept: a million live ones, and half as many that end every ten minutes, have room. They
+/// take 1.6 GB if they are typical, 2.7 GB at the most.
+pub const PLAYERS_MAX: usize = 2_000_000;
 /// Ended processes are kept this long.
 pub const PROCESS_RETENTION_MS: u64 = 3_600_000;
 /// Events kept in memory and in the store.
@@ -80,11 +83,13 @@ pub struct Bounds {
     pub sessions: usize,
     /// [`ENDED_SESSIONS_MAX`].
     pub ended_sessions: usize,
+    /// [`PLAYERS_MAX`].
+    pub players: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { sessions: SESSIONS_MAX, ended_sessions: ENDED_SESSIONS_MAX }
+        Self { sessions: SESSIONS_MAX, ended_sessions: ENDED_SESSIONS_MAX, players: PLAYERS_MAX }
     }
 }
 

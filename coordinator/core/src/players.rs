@@ -131,6 +131,7 @@ impl Core {
                 "this game session has handed out a million tokens; start another",
             ));
         }
+        self.room_for_players(call.players.len())?;
         Ok((process.row.id, key_id, gate_epoch))
     }
 

@@ -6,7 +6,7 @@ use playgate_protocol::api::ErrorCode;
 use playgate_protocol::{GameSessionId, TimeMs};
 
 use crate::core::{Core, Refused, refused};
-use crate::limits::{IDEMPOTENCY_MS, SESSION_RETENTION_MS};
+use crate::limits::{IDEMPOTENCY_MS, PLAYER_RETENTION_MS, SESSION_RETENTION_MS};
 use crate::timers::Timer;
 
 /// What is over and stays for its full time, the oldest first.
@@ -35,6 +35,20 @@ impl Core {
              some, or make them more slowly",
             self.bounds.sessions,
             IDEMPOTENCY_MS / 60_000
+        );
+        Err(refused(ErrorCode::Busy, &text))
+    }
+
+    /// Refuses player sessions that would be more than can be kept.
+    pub(crate) fn room_for_players(&self, more: usize) -> Result<(), Refused> {
+        if self.players.len().saturating_add(more) <= self.bounds.players {
+            return Ok(());
+        }
+        let text = format!(
+            "this coordinator keeps at most {} player sessions, live ones and those that ended within {} minutes; \
+             reserve more slowly, or give some players to another coordinator",
+            self.bounds.players,
+            PLAYER_RETENTION_MS / 60_000
         );
         Err(refused(ErrorCode::Busy, &text))
     }

@@ -73,7 +73,7 @@ fn too_many_ended_sessions_leave_the_oldest_first_once_their_keys_may() {
 
 #[test]
 fn a_full_coordinator_refuses_sessions_until_ended_ones_leave() {
-    let bounds = Bounds { sessions: 3, ended_sessions: 0 };
+    let bounds = Bounds { sessions: 3, ended_sessions: 0, ..Bounds::default() };
     let mut world = World::within(bounds, fleet());
     let live = made(&mut world, "live").unwrap();
     world.now += 1;
@@ -117,4 +117,30 @@ fn players_leave_before_the_session_that_leaves_with_them() {
         world.one_timer();
     }
     assert_eq!(players_left, 0, "players that left with their session, in one step");
+}
+
+#[test]
+fn a_full_coordinator_reserves_for_all_players_of_a_request_or_for_none() {
+    let bounds = Bounds { players: 3, ..Bounds::default() };
+    let mut config = fleet();
+    config.unhealthy_timeout = "1h".parse().unwrap(); // it says nothing in all that time
+    let mut world = World::within(bounds, config);
+    world.agent_connects(true);
+    world.start_servers();
+    let (session, process) = world.session("one", 9);
+    let tickets = world.reserve(session, "1", &["ann", "bob"]).unwrap();
+    assert_eq!(world.reserve(session, "2", &["cid", "dan"]).unwrap_err(), ErrorCode::Busy);
+    world.reserve(session, "3", &["cid"]).unwrap();
+    assert_eq!(world.reserve(session, "4", &["dan"]).unwrap_err(), ErrorCode::Busy);
+    assert_eq!(world.reserve(session, "1", &["ann", "bob"]).unwrap().len(), 2, "the request that made them finds them");
+    world.leaves(process, &tickets[0], reason::PlayerEnd::Left);
+    assert_eq!(world.reserve(session, "4", &["dan"]).unwrap_err(), ErrorCode::Busy, "who left is kept for a while");
+    world.silence(PLAYER_RETENTION_MS - 1);
+    assert_eq!(world.reserve(session, "4", &["dan"]).unwrap_err(), ErrorCode::Busy);
+    world.silence(1);
+    world.reserve(session, "4", &["dan"]).unwrap();
+    world.crash();
+    world.server_connects(process);
+    world.beat(process, true);
+    assert_eq!(world.reserve(session, "5", &["eve"]).unwrap_err(), ErrorCode::Busy);
 }
