@@ -41,8 +41,11 @@ pub const PLAYER_RETENTION_MS: u64 = IDEMPOTENCY_MS;
 /// Player sessions that are kept: a million live ones, and half as many that end every ten minutes, have room. They
 /// take 1.6 GB if they are typical, 2.7 GB at the most.
 pub const PLAYERS_MAX: usize = 2_000_000;
-/// Ended processes are kept this long.
+/// Ended processes are kept this long, or until there are too many of them.
 pub const PROCESS_RETENTION_MS: u64 = 3_600_000;
+/// Ended processes that are kept; beyond it the oldest leave at once, because no request can ask for one again. They
+/// take 12 MB if they are typical, 32 MB at the most.
+pub const ENDED_PROCESSES_MAX: usize = 10_000;
 /// Events kept in memory and in the store.
 pub const EVENTS_MAX: usize = 10_000;
 /// After a restart, what waits for a server waits at least this long: servers come back within it.
@@ -85,11 +88,18 @@ pub struct Bounds {
     pub ended_sessions: usize,
     /// [`PLAYERS_MAX`].
     pub players: usize,
+    /// [`ENDED_PROCESSES_MAX`].
+    pub ended_processes: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { sessions: SESSIONS_MAX, ended_sessions: ENDED_SESSIONS_MAX, players: PLAYERS_MAX }
+        Self {
+            sessions: SESSIONS_MAX,
+            ended_sessions: ENDED_SESSIONS_MAX,
+            players: PLAYERS_MAX,
+            ended_processes: ENDED_PROCESSES_MAX,
+        }
     }
 }
 

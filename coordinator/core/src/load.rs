@@ -9,7 +9,7 @@ use playgate_protocol::api::{EventKind, GameSessionStatus, ProcessStatus, Subjec
 use crate::core::{Core, Fleet, GameSession, Host, Process, RowKey};
 use crate::fleet::FleetConfig;
 use crate::io::Start;
-use crate::limits::{Bounds, PLAYER_RETENTION_MS, PROCESS_RETENTION_MS, RETURN_MS};
+use crate::limits::{Bounds, PLAYER_RETENTION_MS, RETURN_MS};
 use crate::rows::{GameSessionRow, Identity, PlayerSessionRow, ProcessRow, Row};
 use crate::sound;
 use crate::timers::Timer;
@@ -125,7 +125,7 @@ impl Core {
         }
         let mut process = Process::new(row, config, self.now);
         match process.row.ended_ms {
-            Some(ended) => self.timers.set(Timer::ForgetProcess(id), ended + PROCESS_RETENTION_MS),
+            Some(ended) => self.keep_ended_process(id, ended),
             None => {
                 process.unreachable_since = Some(self.now);
                 self.timers.set(Timer::Lost(id), self.now + process.fleet.lost_after.0);

@@ -13,7 +13,7 @@ use playgate_protocol::{HostId, Name, RefusalReason, ServerProcessId, Text};
 use crate::core::{Core, Process, RowKey};
 use crate::fleet::FleetConfig;
 use crate::io::{CloseWhy, Output};
-use crate::limits::{BAD_BEATS_MAX, PROCESS_RETENTION_MS, UNWELL_AFTER_MS};
+use crate::limits::{BAD_BEATS_MAX, UNWELL_AFTER_MS};
 use crate::process_state::{ProcessStep, after};
 use crate::rows::{Drain, JoinKeyRow, ProcessRow};
 use crate::timers::Timer;
@@ -245,7 +245,7 @@ impl Core {
         for timer in [Timer::Ready, Timer::Health, Timer::Unhealthy, Timer::Lost, Timer::Drain] {
             self.timers.cancel(&timer(process));
         }
-        self.timers.set(Timer::ForgetProcess(process), now + PROCESS_RETENTION_MS);
+        self.keep_ended_process(process, now);
         if let Some(session) = session {
             let lost = if reason == ProcessEnd::Lost { SessionEnd::ProcessLost } else { SessionEnd::ProcessEnded };
             self.session_lost_its_process(session, lost);
@@ -254,9 +254,12 @@ impl Core {
     }
 
     pub(crate) fn forget_process(&mut self, process: ServerProcessId) {
-        let peer = self.processes.remove(&process).and_then(|known| known.peer);
         self.mark(RowKey::Process(process));
-        if let Some(peer) = peer {
+        let Some(known) = self.processes.remove(&process) else { return };
+        if let Some(ended) = known.row.ended_ms {
+            self.ended_processes.remove(&(ended, process));
+        }
+        if let Some(peer) = known.peer {
             self.peers.remove(&peer);
             self.mark(RowKey::Peer(peer));
         }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use playgate_protocol::api::ErrorCode;
-use playgate_protocol::{GameSessionId, TimeMs};
+use playgate_protocol::{GameSessionId, ServerProcessId, TimeMs};
 
 use crate::core::{Core, Refused, refused};
-use crate::limits::{IDEMPOTENCY_MS, PLAYER_RETENTION_MS, SESSION_RETENTION_MS};
+use crate::limits::{IDEMPOTENCY_MS, PLAYER_RETENTION_MS, PROCESS_RETENTION_MS, SESSION_RETENTION_MS};
 use crate::timers::Timer;
 
 /// What is over and stays for its full time, the oldest first.
@@ -22,6 +22,17 @@ impl Core {
             && let Some((ended, oldest)) = self.ended_sessions.pop_first()
         {
             self.timers.set(Timer::ForgetSession(oldest), ended + IDEMPOTENCY_MS);
+        }
+    }
+
+    /// Sets when an ended process is forgotten. Of too many the oldest go at once: no request can ask for one again.
+    pub(crate) fn keep_ended_process(&mut self, process: ServerProcessId, ended: TimeMs) {
+        self.timers.set(Timer::ForgetProcess(process), ended + PROCESS_RETENTION_MS);
+        self.ended_processes.insert((ended, process));
+        if self.ended_processes.len() > self.bounds.ended_processes
+            && let Some((ended, oldest)) = self.ended_processes.pop_first()
+        {
+            self.timers.set(Timer::ForgetProcess(oldest), ended);
         }
     }
 

@@ -4,7 +4,7 @@ use playgate_core::limits::*;
 use playgate_protocol::api::*;
 use playgate_protocol::*;
 
-use crate::world::{World, fleet};
+use crate::world::{World, fleet, key_of};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -143,4 +143,38 @@ fn a_full_coordinator_reserves_for_all_players_of_a_request_or_for_none() {
     world.server_connects(process);
     world.beat(process, true);
     assert_eq!(world.reserve(session, "5", &["eve"]).unwrap_err(), ErrorCode::Busy);
+}
+
+#[test]
+fn too_many_ended_processes_leave_the_oldest_first() {
+    for restart in [false, true] {
+        let bounds = Bounds { ended_processes: 2, ..Bounds::default() };
+        let mut world = World::within(bounds, fleet());
+        world.agent_connects(true);
+        let mut ended = Vec::new();
+        for n in 1..=4 {
+            let process = world.start_servers()[0];
+            world.silence(PROVEN_AFTER_MS); // so that it is replaced at once
+            let first_key = world.disk.contains_key(&format!("peer {}", key_of(process)));
+            world.exits(process, agent::ExitStatus::Code(0));
+            ended.push(process);
+            world.silence(1);
+            if restart {
+                world.crash();
+                world.silence(0);
+                world.agent_connects(false);
+            }
+            let kept = |of: &dyn Fn(ServerProcessId) -> String| {
+                ended.iter().map(|id| world.disk.contains_key(&of(*id))).collect::<Vec<_>>()
+            };
+            let expected: Vec<bool> = (0..n).map(|which| which + 2 >= n).collect();
+            assert!(first_key, "{n}, restart: {restart}");
+            assert_eq!(kept(&|id| format!("process {id}")), expected, "{n}, restart: {restart}");
+            assert_eq!(kept(&|id| format!("peer {}", key_of(id))), expected, "keys go with them; {n}, {restart}");
+            world.pass(BACKOFF_MS_MAX);
+        }
+        world.silence(PROCESS_RETENTION_MS);
+        let old = ended.iter().filter(|id| world.disk.contains_key(&format!("process {id}"))).count();
+        assert_eq!(old, 0, "an hour is the most");
+    }
 }
