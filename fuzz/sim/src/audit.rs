@@ -2,12 +2,12 @@
 //! He also forges the one wrong rule of the canary.
 
 use playgate_core::rows::Row;
-use playgate_core::{Core, Input, LinkId, Output, Start};
+use playgate_core::{Input, LinkId, Output, Start};
 use playgate_protocol::api::{Answer, BackendCall, OperatorCall, OperatorUp};
 use playgate_protocol::server::{Beat, ServerUp};
 use playgate_protocol::{Credential, GameSessionId, Hello, HelloRole, PlayerSessionId, Text, VersionRange};
 
-use crate::coordinator::OPERATOR;
+use crate::coordinator::{OPERATOR, load};
 use crate::ledger::Cause;
 use crate::net::Peer;
 use crate::world::World;
@@ -44,14 +44,14 @@ impl World {
     /// Loading what was loaded changes nothing, and the same rows load the same way.
     pub(crate) fn load_twice(&mut self, start: Start) {
         let mut disk = self.coordinator.disk.clone();
-        let first = Core::load(start, disk.rows()).take_turn();
-        if first.rows != Core::load(start, disk.rows()).take_turn().rows {
+        let first = load(start, disk.rows()).take_turn();
+        if first.rows != load(start, disk.rows()).take_turn().rows {
             return self.fail("20", "the same rows were loaded in two ways".to_owned());
         }
         for row in first.rows {
             let _ = disk.apply(row);
         }
-        let second = Core::load(start, disk.rows()).take_turn();
+        let second = load(start, disk.rows()).take_turn();
         let changed = second.rows.iter().find(|row| !matches!(row, Row::Event(_) | Row::HighWater(_)));
         if let Some(row) = changed {
             self.fail("20", format!("what was loaded and written is loaded as something else: {row:?}"));

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use playgate_core::limits::Bounds;
+use playgate_core::rows::Row;
 use playgate_core::{Core, Input, LinkId, Output, Start, Turn, Welcomed};
 use playgate_protocol::server::ServerDown;
 use playgate_protocol::{Fingerprint, ServerProcessId};
@@ -20,8 +22,19 @@ use crate::world::{Canary, World};
 pub const WALL_START_MS: u64 = 1_750_000_000_000;
 /// Timers fired in one turn, as in the real driver.
 const TIMERS_PER_TURN: usize = 1_024;
+/// Few, so that a run has more of them, and sees the oldest leave.
+pub const ENDED_SESSIONS_MAX: usize = 3;
+/// See [`ENDED_SESSIONS_MAX`].
+pub const ENDED_PROCESSES_MAX: usize = 6;
 /// The key of the one operator.
 pub const OPERATOR: Fingerprint = Fingerprint::from_bytes([0x0f; 32]);
+
+/// The core, within bounds that a run reaches.
+pub(crate) fn load(start: Start, rows: Vec<Row>) -> Core {
+    let bounds =
+        Bounds { ended_sessions: ENDED_SESSIONS_MAX, ended_processes: ENDED_PROCESSES_MAX, ..Bounds::default() };
+    Core::load_within(start, bounds, rows)
+}
 
 /// One coordinator and its disk.
 pub struct Coordinator {
@@ -129,7 +142,7 @@ impl World {
         if self.rng.chance(250) {
             self.load_twice(Start { shard: 0, seed, now_ms });
         }
-        self.coordinator.core = Some(Core::load(Start { shard: 0, seed, now_ms }, rows));
+        self.coordinator.core = Some(load(Start { shard: 0, seed, now_ms }, rows));
         self.coordinator.mem = self.coordinator.disk.clone();
         self.coordinator.starts += 1;
         self.coordinator.timer_at = 0;

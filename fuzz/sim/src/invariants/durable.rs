@@ -1,12 +1,13 @@
 //! What holds of the disk: nothing is said that is not on it, and nothing that was said is lost.
 
-use playgate_core::limits::{PLAYER_RETENTION_MS, PROCESS_RETENTION_MS, SESSION_RETENTION_MS};
-use playgate_core::rows::Identity;
+use playgate_core::limits::{IDEMPOTENCY_MS, PLAYER_RETENTION_MS, PROCESS_RETENTION_MS, SESSION_RETENTION_MS};
+use playgate_core::rows::{GameSessionRow, Identity, ProcessRow};
 use playgate_core::{Output, Welcomed};
 use playgate_protocol::api::{Answer, GameSessionStatus, PlayerSessionStatus, ProcessStatus};
 use playgate_protocol::server::ServerDown;
 
 use super::reports::host_id;
+use crate::coordinator::{ENDED_PROCESSES_MAX, ENDED_SESSIONS_MAX};
 use crate::disk::Change;
 use crate::world::World;
 
@@ -34,13 +35,21 @@ pub(super) fn acknowledged_facts_survive(world: &World) -> Checked {
     for (_, change) in &world.log.changes {
         let (id, kept_until) = match change {
             Change::Session(Some(row), None) => {
-                (row.id.to_string(), row.terminated_ms.map(|at| at + SESSION_RETENTION_MS))
+                let ended = |row: &GameSessionRow| row.terminated_ms.map(|at| (at, row.id));
+                let newer = world.coordinator.mem.sessions.values().filter(|other| ended(other) > ended(row)).count();
+                let retention = if newer >= ENDED_SESSIONS_MAX { IDEMPOTENCY_MS } else { SESSION_RETENTION_MS };
+                (row.id.to_string(), row.terminated_ms.map(|at| at + retention))
             }
             Change::Player(Some(row), None) if !world.coordinator.mem.sessions.contains_key(&row.game_session) => {
                 continue;
             }
             Change::Player(Some(row), None) => (row.id.to_string(), row.ended_ms.map(|at| at + PLAYER_RETENTION_MS)),
-            Change::Process(Some(row), None) => (row.id.to_string(), row.ended_ms.map(|at| at + PROCESS_RETENTION_MS)),
+            Change::Process(Some(row), None) => {
+                let ended = |row: &ProcessRow| row.ended_ms.map(|at| (at, row.id));
+                let newer = world.coordinator.mem.processes.values().filter(|other| ended(other) > ended(row)).count();
+                let retention = if newer >= ENDED_PROCESSES_MAX { 0 } else { PROCESS_RETENTION_MS };
+                (row.id.to_string(), row.ended_ms.map(|at| at + retention))
+            }
             _ => continue,
         };
         if kept_until.is_none_or(|until| until > now) {
