@@ -29,7 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["playgate-protocol", "playgate-client", "playgate-coordinator", "playgate-core", "playgate-agent"],
     ),
     ("arena", &["playgate-protocol", "playgate", "playgate-client", "playgate-coordinator", "playgate-agent"]),
-    ("playgate-abuse", &["playgate-protocol", "playgate-link", "playgate", "playgate-client"]),
+    ("playgate-abuse", &["playgate-protocol", "playgate-core", "playgate-link", "playgate", "playgate-client"]),
     ("playgate-sim", &["playgate-token", "playgate-protocol", "playgate-gate", "playgate-core", "playgate-agent-core"]),
     ("playgate-chaos", &["playgate-protocol", "playgate", "playgate-client"]),
     (

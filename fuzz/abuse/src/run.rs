@@ -6,7 +6,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use playgate_client::Operator;
-use playgate_link::limits::{PEER_BYTES_MAX, STRANGERS_BYTES_MAX};
 use playgate_protocol::{FleetId, JoinRole};
 use tokio::process::Command;
 use tokio::time::{Instant, timeout};
@@ -74,7 +73,6 @@ impl Arena {
             attacked.failures += part.failures;
             attacked.failure = attacked.failure.or_else(|| part.failure.clone());
         }
-        let bound = STRANGERS_BYTES_MAX + usize::try_from(script.peers).unwrap_or(usize::MAX) * PEER_BYTES_MAX;
         Ok(Row {
             script: script.name,
             attempts: attack.attempts,
@@ -88,7 +86,7 @@ impl Arena {
             before_kib,
             peak_kib,
             after_kib: self.coordinator.rss_kib(),
-            bound_kib: u64::try_from(bound / 1_024).unwrap_or(u64::MAX),
+            bound_kib: u64::try_from(script.bytes_max(attack.attempts) / 1_024).unwrap_or(u64::MAX),
             trouble: self.coordinator.trouble(),
         })
     }

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use playgate_core::limits::{ENDED_SESSION_BYTES_MAX, SESSIONS_MAX};
+use playgate_link::limits::{PEER_BYTES_MAX, STRANGERS_BYTES_MAX};
 use playgate_protocol::{JoinKey, JoinRole};
 use serde::{Deserialize, Serialize};
 
@@ -28,14 +30,26 @@ pub struct Script {
     pub role: Option<JoinRole>,
     /// Welcome peers at a time; each may hold memory of its own.
     pub peers: u64,
+    /// Whether each attempt makes a game session, which the coordinator keeps when it is over.
+    pub makes_sessions: bool,
+}
+
+impl Script {
+    /// Bytes that the coordinator may take above what it had, if the script is run with so many attempts.
+    #[must_use]
+    pub fn bytes_max(&self, attempts: u64) -> usize {
+        let of = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let sessions = if self.makes_sessions { of(attempts).min(SESSIONS_MAX) } else { 0 };
+        STRANGERS_BYTES_MAX + of(self.peers) * PEER_BYTES_MAX + sessions * ENDED_SESSION_BYTES_MAX
+    }
 }
 
 const fn stranger(name: &'static str, what: &'static str) -> Script {
-    Script { name, what, role: None, peers: 0 }
+    Script { name, what, role: None, peers: 0, makes_sessions: false }
 }
 
 const fn peer(name: &'static str, what: &'static str, role: JoinRole, peers: u64) -> Script {
-    Script { name, what, role: Some(role), peers }
+    Script { name, what, role: Some(role), peers, makes_sessions: false }
 }
 
 /// All of them.
@@ -52,6 +66,15 @@ pub const SCRIPTS: &[Script] = &[
     stranger("stream-reset", "streams opened and reset at once, beyond what is allowed"),
     stranger("not-allowed", "datagrams, one-way streams and bytes beyond the windows"),
     peer("slow-reader", "backends that ask for the largest answers and read nothing", JoinRole::Backend, 8),
+    Script {
+        makes_sessions: true,
+        ..peer(
+            "session-flood",
+            "backends that make game sessions of the largest size, answers read",
+            JoinRole::Backend,
+            2,
+        )
+    },
     peer("frame-flood", "calls of backends as fast as they can be written, answers read", JoinRole::Backend, 2),
     peer("oversized-frames", "a backend whose frames are larger than a frame may be", JoinRole::Backend, 4),
     peer("rogue-server", "a game server that lies, leaves gaps and sends what it may not", JoinRole::Server, 4),
@@ -125,6 +148,7 @@ pub async fn run(name: &str, target: SocketAddr, time: Duration, seed: u64, key:
         "stream-reset" => strangers::stream_reset(a).await?,
         "not-allowed" => strangers::not_allowed(a).await?,
         "slow-reader" => peers::slow_reader(a).await?,
+        "session-flood" => peers::session_flood(a).await?,
         "frame-flood" => peers::frame_flood(a).await?,
         "oversized-frames" => peers::oversized_frames(a).await?,
         "rogue-server" => peers::rogue_server(a).await?,
@@ -190,6 +214,30 @@ impl Noise {
         for chunk in bytes.chunks_mut(8) {
             let noise = self.next().to_le_bytes();
             chunk.copy_from_slice(&noise[..chunk.len()]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_script_that_makes_sessions_may_fill_the_memory_for_them() {
+        let declared = |name: &str, attempts| {
+            let script = SCRIPTS.iter().find(|script| script.name == name).expect("a script");
+            script.bytes_max(attempts)
+                - STRANGERS_BYTES_MAX
+                - usize::try_from(script.peers).expect("few") * PEER_BYTES_MAX
+        };
+        for (name, attempts, expected) in [
+            ("churn", u64::MAX, 0),
+            ("slow-reader", u64::MAX, 0),
+            ("session-flood", 0, 0),
+            ("session-flood", 1_000, 1_000 * ENDED_SESSION_BYTES_MAX),
+            ("session-flood", u64::MAX, SESSIONS_MAX * ENDED_SESSION_BYTES_MAX),
+        ] {
+            assert_eq!(declared(name, attempts), expected, "{name}, {attempts}");
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use playgate_link::Identity;
 use playgate_protocol::agent::{AgentReport, AgentReportBatch, AgentUp, ExitStatus};
-use playgate_protocol::api::{BackendCall, BackendUp, CreateGameSession};
-use playgate_protocol::limits::{NAME_BYTES_MAX, PROPERTIES_MAX, PROPERTY_VALUE_BYTES_MAX};
+use playgate_protocol::api::{ApiDown, BackendCall, BackendUp, CreateGameSession, ErrorCode};
+use playgate_protocol::limits::{IDEMPOTENCY_KEY_BYTES_MAX, NAME_BYTES_MAX, PROPERTIES_MAX, PROPERTY_VALUE_BYTES_MAX};
 use playgate_protocol::server::{Beat, PlayerOutcome, Property, Report, ReportBatch, ServerUp, SessionData};
 use playgate_protocol::{
     Credential, FleetId, GameSessionId, Greeting, HelloRole, JoinKey, JoinRole, List, Name, PlayerSessionId,
@@ -21,7 +21,7 @@ use super::Attack;
 use super::client::{Client, PATIENCE, Stream, endpoint, framed, hello};
 use crate::coordinator::FLEET;
 
-/// Sessions that wait for a process, so that a page of them is as large as a page can be.
+/// Sessions without a process, so that a page of them is as large as a page can be.
 const SESSIONS: u64 = 24;
 /// Calls written in one go.
 const BATCH: u64 = 100;
@@ -110,8 +110,8 @@ fn call(request: u64, call: BackendCall) -> Vec<u8> {
     framed(&BackendUp { request, call })
 }
 
-/// A session that will not be placed while the attack lasts.
-fn long_session(number: u64) -> BackendCall {
+/// A request for a session that will not be placed while the attack lasts; all that is kept of it is as large as can be.
+fn largest_session(key: &str, placement_timeout_ms: u32) -> BackendCall {
     let property = |number| -> Property {
         (Text::lossy(&format!("{number:032}")), Text::lossy(&"v".repeat(PROPERTY_VALUE_BYTES_MAX)))
     };
@@ -121,8 +121,8 @@ fn long_session(number: u64) -> BackendCall {
         max_players: 1,
         properties: List::first_of((0..PROPERTIES_MAX).map(property)),
         data: SessionData::default(),
-        placement_timeout_ms: 5_000,
-        idempotency_key: format!("long-{number}").parse().expect("a key"),
+        placement_timeout_ms,
+        idempotency_key: Text::lossy(&format!("{key:->IDEMPOTENCY_KEY_BYTES_MAX$}")),
     })
 }
 
@@ -133,11 +133,13 @@ pub(super) async fn slow_reader(attack: &Attack) -> io::Result<()> {
         })
     };
     let attack_of_calls = attack.clone();
-    let ask = move |_: Connection, mut stream: Stream, round: u64| {
+    let ask = move |_: Connection, mut stream: Stream, _| {
         let attack = attack_of_calls.clone();
         async move {
+            // Everybody asks for the same ones, however often: they are made once.
             for number in 0..SESSIONS {
-                stream.write(&call(number, long_session(attack.seed ^ round << 8 ^ number))).await?;
+                let session = largest_session(&format!("{}-{number}", attack.seed), 5_000);
+                stream.write(&call(number, session)).await?;
             }
             let list = call(SESSIONS, BackendCall::ListGameSessions { fleet: None, after: None }).repeat(10);
             while attack.go_on() {
@@ -147,6 +149,33 @@ pub(super) async fn slow_reader(attack: &Attack) -> io::Result<()> {
         }
     };
     members(attack, 8, small, ask).await
+}
+
+pub(super) async fn session_flood(attack: &Attack) -> io::Result<()> {
+    let (attack_of_calls, made) = (attack.clone(), Arc::new(AtomicU64::new(0)));
+    let flood = move |_: Connection, mut stream: Stream, _| {
+        let (attack, made) = (attack_of_calls.clone(), Arc::clone(&made));
+        async move {
+            loop {
+                let numbers: Vec<u64> =
+                    (0..BATCH).take_while(|_| attack.go_on()).map(|_| made.fetch_add(1, Ordering::Relaxed)).collect();
+                if numbers.is_empty() {
+                    return Ok(());
+                }
+                let create = |number: &u64| {
+                    call(*number, largest_session(&format!("{}-new-{number}", attack.seed), 1)) // 1 ms: it ends at once
+                };
+                stream.write(&numbers.iter().flat_map(create).collect::<Vec<u8>>()).await?;
+                for _ in numbers {
+                    let answer: ApiDown = stream.read().await?;
+                    if answer.outcome.is_err_and(|error| error.code == ErrorCode::Busy) {
+                        attack.was_refused();
+                    }
+                }
+            }
+        }
+    };
+    members(attack, 2, |client| client, flood).await
 }
 
 pub(super) async fn frame_flood(attack: &Attack) -> io::Result<()> {
