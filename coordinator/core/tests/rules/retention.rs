@@ -68,6 +68,10 @@ fn too_many_ended_sessions_leave_the_oldest_first_once_their_keys_may() {
         world.now += 1;
         ids.remove(0);
         expect(&mut world, &ids, "and no more than it");
+        ids.push(ended(&mut world, "last"));
+        let written = world.rows_written;
+        expect(&mut world, &ids, "there is room again");
+        assert!(restart || world.rows_written == written, "what has left is not forgotten once more");
     }
 }
 
