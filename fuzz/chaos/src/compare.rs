@@ -206,6 +206,8 @@ mod tests {
         assert!(kept(PlayerRow { over: true, ..row() })[0].ends_with("the end"));
         ledger.refused("invented");
         assert_eq!(under_refused_keys(&ledger, &BTreeMap::from([(id, row())])).len(), 1);
+        ledger.asks("invented");
+        assert!(under_refused_keys(&ledger, &BTreeMap::from([(id, row())])).is_empty(), "made by the call under way");
     }
 
     #[test]

@@ -174,6 +174,11 @@ impl Ledger {
         }
     }
 
+    /// A reservation is asked for under this key: whatever was answered before, it may be made from here on.
+    pub fn asks(&mut self, key: &str) {
+        self.refused.remove(key);
+    }
+
     /// The last answer to a reservation under this key was no.
     pub fn refused(&mut self, key: &str) {
         self.refused.insert(key.to_owned(), Instant::now());

@@ -103,6 +103,7 @@ async fn come(caller: &Caller, session: GameSessionId, name: String, max_players
         new = new.reservation(reservation);
     }
     let reserve = |backend: playgate_client::Backend| {
+        caller.shared.ledger().asks(&key);
         let new = new.clone();
         async move { backend.create_player_sessions(new).await }
     };
