@@ -11,10 +11,11 @@ use crate::limits::{
     IDEMPOTENCY_KEY_BYTES_MAX, OUTPUT_TAIL_BYTES_MAX, PAGE_MAX, PLAYER_DATA_BYTES_MAX, PLAYERS_PER_REQUEST_MAX,
 };
 use crate::reason::{PlayerEnd, ProcessEnd, SessionEnd};
+use crate::relay::{RelayAddresses, RelayBeat};
 use crate::server::{Ports, Properties, SessionData};
 use crate::{
     Blob, Detail, Fingerprint, FleetId, GameSessionId, HostId, JoinRole, List, Name, PlayerId, PlayerSessionId,
-    ServerProcessId, Text, Ticket, TimeMs,
+    RelayId, ServerProcessId, Text, Ticket, TimeMs,
 };
 
 /// Chosen by the caller; the same key with the same request has one effect and one answer.
@@ -148,6 +149,13 @@ pub enum OperatorCall {
         /// Only those behind this number.
         after: u64,
     },
+    /// → [`Answer::Relays`]
+    ListRelays,
+    /// Give a relay a new secret; passes sealed with the one before are taken until the next time. → [`Answer::Done`]
+    RotateRelaySecret {
+        /// Which relay.
+        relay: RelayId,
+    },
 }
 
 /// A game session to be placed.
@@ -227,6 +235,8 @@ pub enum Answer {
     Processes(List<ProcessInfo, PAGE_MAX>),
     /// A page.
     Events(List<Event, PAGE_MAX>),
+    /// All of them.
+    Relays(List<RelayInfo, PAGE_MAX>),
 }
 
 /// Why a call was refused.
@@ -412,6 +422,23 @@ pub struct HostInfo {
     pub capacity: u32,
 }
 
+/// One relay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayInfo {
+    /// Its id.
+    pub id: RelayId,
+    /// Display name.
+    pub name: Name,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Where players reach it.
+    pub addresses: RelayAddresses,
+    /// Number of the secret that passes are sealed with.
+    pub secret: u32,
+    /// What it said of itself last.
+    pub beat: Option<RelayBeat>,
+}
+
 /// One server process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessInfo {
@@ -479,6 +506,8 @@ pub enum Subject {
     GameSession(GameSessionId),
     /// A peer's key.
     Peer(Fingerprint),
+    /// A relay.
+    Relay(RelayId),
 }
 
 impl std::fmt::Display for Subject {
@@ -490,6 +519,7 @@ impl std::fmt::Display for Subject {
             Self::Process(id) => write!(f, "{id}"),
             Self::GameSession(id) => write!(f, "{id}"),
             Self::Peer(id) => write!(f, "{id}"),
+            Self::Relay(id) => write!(f, "{id}"),
         }
     }
 }
@@ -549,4 +579,10 @@ pub enum EventKind {
     ProtocolViolation,
     /// The disk is nearly full, or has room again.
     StoreSpace,
+    /// A relay connected.
+    RelayConnected,
+    /// A relay is gone.
+    RelayDisconnected,
+    /// A relay has a new secret.
+    RelaySecretRotated,
 }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::SOFTWARE_BYTES_MAX;
-use crate::{Detail, FleetId, HostId, Name, Secret32, ServerProcessId, Text, TimeMs};
+use crate::relay::RelayAddresses;
+use crate::{Detail, FleetId, HostId, Name, RelayId, Secret32, ServerProcessId, Text, TimeMs};
 
 /// Inclusive range of wire versions a peer speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +86,15 @@ pub enum HelloRole {
     Backend,
     /// An operator's tool.
     Operator,
+    /// A relay.
+    Relay {
+        /// Display name.
+        name: Name,
+        /// Where players reach it; the unspecified address stands for the one its link comes from.
+        addresses: RelayAddresses,
+        /// Number of the newest secret that it holds; 0 for none.
+        secret: u32,
+    },
 }
 
 /// What the coordinator answers first.
@@ -136,6 +146,11 @@ pub enum WelcomeRole {
     Backend,
     /// An operator.
     Operator,
+    /// A relay.
+    Relay {
+        /// Its id.
+        relay: RelayId,
+    },
 }
 
 /// Why a link was refused, and what to do.

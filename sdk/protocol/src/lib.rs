@@ -34,8 +34,10 @@ mod text_forms;
 pub use bounded::{Blob, List, OutOfBounds, Text};
 pub use hello::{Credential, Greeting, Hello, HelloRole, Refusal, RefusalReason, VersionRange, Welcome, WelcomeRole};
 pub use ident::{Fingerprint, FleetId, PlayerId, Secret32};
-pub use playgate_token::{GameSessionId, HostId, PlayerSessionId, ServerProcessId};
-pub use text_forms::{BackendKey, JoinKey, JoinRole, LaunchCredential, OperatorKey, PrivateKey, TextFormError, Ticket};
+pub use playgate_token::{GameSessionId, HostId, PlayerSessionId, RelayId, ServerProcessId};
+pub use text_forms::{
+    BackendKey, JoinKey, JoinRole, LaunchCredential, OperatorKey, PrivateKey, RelayPass, TextFormError, Ticket,
+};
 
 /// A moment: milliseconds since the Unix epoch, by the coordinator's clock (never by a peer's own).
 pub type TimeMs = u64;

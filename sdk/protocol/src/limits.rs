@@ -40,7 +40,7 @@ pub const SESSION_DATA_BYTES_MAX: usize = 48 * 1024;
 pub const PLAYERS_PER_SESSION_MAX: u16 = u16::MAX;
 /// Ordinals one game session may hand out: the gate keeps two bits for each, so 256 KiB at the end of a very long session.
 pub const ORDINALS_PER_SESSION_MAX: u32 = 1 << 20;
-/// Players in one reservation request; 64 tickets of at most 760 bytes fit one frame.
+/// Players in one reservation request; 64 tickets of at most 1,000 bytes fit one frame.
 pub const PLAYERS_PER_REQUEST_MAX: usize = 64;
 /// Rows in one page of a list.
 pub const PAGE_MAX: usize = 64;
@@ -56,6 +56,13 @@ pub const SIGNING_KEYS_MAX: usize = 4;
 pub const PORTS_PER_PROCESS_MAX: usize = 8;
 /// Addresses in one ticket (the server directly, or several relays).
 pub const TICKET_ADDRESSES_MAX: usize = 4;
+
+/// Relays in one ticket. One: 64 tickets with their passes fit one frame, and whoever loses his relay gets his ticket again.
+pub const TICKET_RELAYS_MAX: usize = 1;
+/// Addresses of one relay: one of each family.
+pub const RELAY_ADDRESSES_MAX: usize = 2;
+/// Flows, or revocations, in one frame between relay and coordinator.
+pub const RELAY_LIST_MAX: usize = 512;
 
 /// Arguments of one launch command.
 pub const ARGV_MAX: usize = 64;
@@ -90,6 +97,9 @@ const SESSION_BYTES_MAX: usize =
 // A request for a session fits, and so does the wanted state with it: a revoked ordinal is a u32 and an id.
 const _: () = assert!(SESSION_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(SESSION_BYTES_MAX + REVOKED_MAX * (5 + 16) < FRAME_BYTES_MAX);
-const _: () = assert!(PLAYERS_PER_REQUEST_MAX * (TOKEN_BYTES_MAX + 184) < FRAME_BYTES_MAX);
+const _: () = assert!(
+    PLAYERS_PER_REQUEST_MAX * (TOKEN_BYTES_MAX + 184 + TICKET_RELAYS_MAX * (crate::relay::PASS_BYTES + 97))
+        < FRAME_BYTES_MAX
+);
 const _: () = assert!(PROCESSES_PER_HOST_MAX * 16 + 64 < FRAME_BYTES_MAX);
 const _: () = assert!(AGENT_REPORTS_PER_BATCH_MAX * (OUTPUT_TAIL_BYTES_MAX + DETAIL_BYTES_MAX + 64) < FRAME_BYTES_MAX);

@@ -3,6 +3,8 @@
 //! Downwards goes *wanted state*, whole and versioned: repeating or skipping a version does no harm. Upwards go numbered
 //! *reports*, each applied exactly once, and *beats*, which are only ever about this moment.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{
@@ -126,6 +128,13 @@ pub enum ServerDown {
     Clock {
         /// The coordinator's time.
         now_ms: TimeMs,
+    },
+    /// Where a player that comes through a relay really is. It may come before the player does, and again when he moves.
+    PlayerAt {
+        /// Whose.
+        player_session: PlayerSessionId,
+        /// His own address, which he has proven to the relay.
+        address: SocketAddr,
     },
 }
 

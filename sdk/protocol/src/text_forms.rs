@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::ident::base32;
-use crate::limits::{TICKET_ADDRESSES_MAX, TOKEN_BYTES_MAX};
+use crate::limits::{TICKET_ADDRESSES_MAX, TICKET_RELAYS_MAX, TOKEN_BYTES_MAX};
+use crate::relay::{FlowKey, PASS_BYTES, Pass, RelayAccess, RelayAddresses};
 use crate::{Blob, Fingerprint, GameSessionId, List, PlayerSessionId, Secret32, ServerProcessId, TimeMs};
 
 /// A ticket, key or credential that cannot be read.
@@ -34,7 +35,7 @@ pub struct Ticket {
     pub player_session: PlayerSessionId,
     /// Which game session.
     pub game_session: GameSessionId,
-    /// Where the game server is reached; the first that answers serves.
+    /// Where the game server is reached; the first that answers serves. Empty where it is reached through a relay only.
     pub addresses: List<SocketAddr, TICKET_ADDRESSES_MAX>,
     /// The token must be used before this.
     pub expires_at_ms: TimeMs,
@@ -44,11 +45,42 @@ pub struct Ticket {
     pub token: Blob<TOKEN_BYTES_MAX>,
     /// The secret part; never sent to the server.
     pub holder_key: Secret32,
+    /// The way through relays, where the fleet has one.
+    pub relays: List<RelayPass, TICKET_RELAYS_MAX>,
+}
+
+/// The way through one relay.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayPass {
+    /// Where players reach the relay.
+    pub addresses: RelayAddresses,
+    /// For the relay only.
+    pub pass: Blob<PASS_BYTES>,
+    /// Shared by player and relay; secret.
+    pub flow_key: Secret32,
+}
+
+impl fmt::Debug for RelayPass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RelayPass({:?}, pass and key not shown)", self.addresses)
+    }
 }
 
 const TICKET_PREFIX: &str = "pgticket1.";
 
 impl Ticket {
+    /// Every address of every relay, each with what opens a flow there. A pass of another length than ours is left out.
+    pub fn relay_accesses(&self) -> impl Iterator<Item = RelayAccess> + '_ {
+        self.relays.iter().flat_map(|relay| {
+            let pass = <[u8; PASS_BYTES]>::try_from(&relay.pass[..]).ok().map(Pass);
+            let flow_key = FlowKey::from_bytes(*relay.flow_key.reveal());
+            let access = move |address: &SocketAddr| {
+                Some(RelayAccess { address: *address, pass: pass?, flow_key: flow_key.clone() })
+            };
+            relay.addresses.iter().filter_map(access)
+        })
+    }
+
     /// The ticket as one line of text. It is a secret.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -88,6 +120,8 @@ pub enum JoinRole {
     Server,
     /// A studio's backend.
     Backend,
+    /// A relay.
+    Relay,
 }
 
 impl JoinRole {
@@ -98,6 +132,7 @@ impl JoinRole {
             Self::Agent => "agent",
             Self::Server => "server",
             Self::Backend => "backend",
+            Self::Relay => "relay",
         }
     }
 }
@@ -112,10 +147,10 @@ impl FromStr for JoinRole {
     type Err = TextFormError;
 
     fn from_str(text: &str) -> Result<Self, TextFormError> {
-        [Self::Agent, Self::Server, Self::Backend]
+        [Self::Agent, Self::Server, Self::Backend, Self::Relay]
             .into_iter()
             .find(|role| role.as_str() == text)
-            .ok_or(TextFormError("the role is one of agent, server, backend"))
+            .ok_or(TextFormError("the role is one of agent, server, backend, relay"))
     }
 }
 
@@ -329,6 +364,11 @@ mod tests {
             bearer: false,
             token: Blob::new(vec![0xab; 212]).unwrap(),
             holder_key: Secret32::from_bytes([0xcd; 32]),
+            relays: List::first_of([RelayPass {
+                addresses: List::first_of(["192.0.2.1:4000".parse().unwrap(), "[2001:db8::1]:4000".parse().unwrap()]),
+                pass: Blob::new(vec![0xce; PASS_BYTES]).unwrap(),
+                flow_key: Secret32::from_bytes([0xcf; 32]),
+            }]),
         }
     }
 

@@ -21,6 +21,7 @@ use std::path::Path;
 use data_encoding::HEXLOWER;
 use playgate_protocol::agent::{AgentDown, AgentUp};
 use playgate_protocol::api::{ApiDown, BackendUp, OperatorUp};
+use playgate_protocol::relay::{RelayDown, RelayUp};
 use playgate_protocol::server::{ServerDown, ServerUp};
 use playgate_protocol::{Greeting, Hello, Ticket};
 
@@ -35,6 +36,8 @@ fn shape_of_all() -> Shape {
     shape.explore::<ServerDown>();
     shape.explore::<AgentUp>();
     shape.explore::<AgentDown>();
+    shape.explore::<RelayUp>();
+    shape.explore::<RelayDown>();
     shape.explore::<BackendUp>();
     shape.explore::<OperatorUp>();
     shape.explore::<ApiDown>();
@@ -79,12 +82,15 @@ fn every_variant_of_every_enum_has_a_line() {
     assert!(missing.is_empty(), "without a golden line: {missing:?}");
 }
 
-/// The samples' secrets are 32 bytes c1, c2 … c6, their token 161 bytes 77, and their data 1, 2, 3 and 9, 8.
+/// The samples' secrets are 32 bytes c1, c2 … c9, their token 161 bytes 77, their pass 143 bytes 78, and their data 1, 2, 3 and 9, 8.
 #[test]
 fn no_message_shows_a_secret_a_token_or_what_a_backend_tells_a_game() {
     let samples = samples::all();
     let run = |byte: u8| [byte; 4].to_vec();
-    let private = [0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0x77].map(run).into_iter().chain([vec![1, 2, 3], vec![9, 8]]);
+    let private = [0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0x77, 0x78]
+        .map(run)
+        .into_iter()
+        .chain([vec![1, 2, 3], vec![9, 8]]);
     for bytes in private {
         let carried = samples.iter().filter(|sample| sample.bytes.windows(bytes.len()).any(|window| window == bytes));
         assert!(carried.count() > 0, "{bytes:02x?} is in no message");

@@ -78,6 +78,7 @@ fn debug_forms_show_no_contents() {
         bearer: false,
         token: Blob::new(SECRET.repeat(5)).unwrap(),
         holder_key: Secret32::from_bytes(*b"this-is-the-players-own-key-only"),
+        relays: List::default(),
     };
     let mut joiner = Joiner::new(&ticket, [3; 16], Duration::from_secs(9), Duration::ZERO).unwrap();
     let transmit = joiner.poll_transmit().unwrap();

@@ -1,4 +1,4 @@
-//! The ids of game sessions, player sessions, server processes and hosts: 16 bytes each, and one text form.
+//! The ids of game sessions, player sessions, server processes, hosts and relays: 16 bytes each, and one text form.
 //!
 //! ```text
 //!  0        1                      7                               16
@@ -117,6 +117,8 @@ ids! {
     ServerProcessId = "sp-";
     /// Names a host: a machine with an agent. Text form `h-…`.
     HostId = "h-";
+    /// Names a relay. Text form `r-…`.
+    RelayId = "r-";
 }
 
 /// Why a text is not an id.
@@ -136,7 +138,7 @@ impl fmt::Display for ParseIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             ParseIdError::Prefix => {
-                "the id has the wrong prefix: gs- is a game session, ps- a player session, sp- a server process, h- a host"
+                "the id has the wrong prefix: gs- is a game session, ps- a player session, sp- a server process, h- a host, r- a relay"
             },
             ParseIdError::Length => "the prefix of an id is followed by 26 characters",
             ParseIdError::Character => "an id has only the characters a to z and 2 to 7",

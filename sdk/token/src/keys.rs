@@ -4,6 +4,8 @@
 //!  MasterKey ──process id──► GateRoot ───epoch──────► GateKey      tags tokens
 //!      │
 //!      ├───────process id──► LaunchCredential                   introduces the process to the coordinator
+//!      ├───────relay id, number──► RelayKey                     seals the passes of one relay
+//!      ├───────relay id, player session id──► FlowKey           shared by relay and player
 //!      └───────process id──► HolderRoot ──token hash──► HolderKey ──► ProofKey    the player proves itself with it
 //!                                                           └───────► ServerKey   the server answers with it
 //! ```
@@ -18,7 +20,7 @@ use ring::hkdf;
 use siphasher::sip128::SipHasher24;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::id::ServerProcessId;
+use crate::id::{PlayerSessionId, RelayId, ServerProcessId};
 use crate::layout::View;
 use crate::limits::{GATE_TAG_LEN, MAX_GATE_EPOCHS};
 use crate::reject::Reject;
@@ -33,6 +35,8 @@ mod salt {
     pub const PROOF: &[u8] = b"playgate/v1/proof";
     pub const SERVER: &[u8] = b"playgate/v1/server";
     pub const LAUNCH: &[u8] = b"playgate/v1/launch";
+    pub const RELAY: &[u8] = b"playgate/v1/relay";
+    pub const FLOW: &[u8] = b"playgate/v1/flow";
 }
 
 macro_rules! secrets {
@@ -68,6 +72,10 @@ secrets! {
     HolderRoot
     /// What a launched server process presents to be bound to its identity. Coordinator, agent and process hold it.
     LaunchCredential
+    /// Seals and opens the passes of one relay. Coordinator and relay hold it.
+    RelayKey
+    /// The key of one player's flow through one relay. The player gets it inside TLS, the relay in the pass.
+    FlowKey
     /// The secret that belongs to one token. The coordinator hands it to the player inside TLS, the server derives it
     /// from the token; it never crosses the path between the two.
     HolderKey
@@ -100,6 +108,22 @@ impl MasterKey {
     /// The credential with which `process` introduces itself.
     pub fn launch_credential(&self, process: &ServerProcessId) -> LaunchCredential {
         LaunchCredential(derive(salt::LAUNCH, &self.0, process.as_bytes()))
+    }
+
+    /// The key of this number of `relay`; the number rises with each rotation.
+    pub fn relay_key(&self, relay: &RelayId, number: u32) -> RelayKey {
+        let mut info = [0; 20];
+        info[..16].copy_from_slice(relay.as_bytes());
+        info[16..].copy_from_slice(&number.to_le_bytes());
+        RelayKey(derive(salt::RELAY, &self.0, &info))
+    }
+
+    /// The key of the flow of `player_session` through `relay`.
+    pub fn flow_key(&self, relay: &RelayId, player_session: &PlayerSessionId) -> FlowKey {
+        let mut info = [0; 32];
+        info[..16].copy_from_slice(relay.as_bytes());
+        info[16..].copy_from_slice(player_session.as_bytes());
+        FlowKey(derive(salt::FLOW, &self.0, &info))
     }
 }
 

@@ -83,9 +83,12 @@ mod token;
 mod verify;
 
 pub use ed25519::{SigningKey, VerifyingKey};
-pub use id::{GameSessionId, HostId, ParseIdError, PlayerSessionId, ServerProcessId};
+pub use id::{GameSessionId, HostId, ParseIdError, PlayerSessionId, RelayId, ServerProcessId};
 pub use key_set::{KeySetError, PublicKeySet};
-pub use keys::{GateKey, GateKeys, GateRoot, HolderKey, HolderRoot, LaunchCredential, MasterKey, ProofKey, ServerKey};
+pub use keys::{
+    FlowKey, GateKey, GateKeys, GateRoot, HolderKey, HolderRoot, LaunchCredential, MasterKey, ProofKey, RelayKey,
+    ServerKey,
+};
 pub use layout::{Claims, MAGIC};
 pub use mint::{MintError, mint};
 pub use reject::Reject;

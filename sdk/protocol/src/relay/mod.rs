@@ -23,11 +23,13 @@
 //! The byte at offset 4 of everything a player sends says which of a relay's cores it belongs to, so that a relay can
 //! have the kernel sort datagrams without parsing them. Integers are little-endian.
 
+mod control;
 mod data;
 mod handshake;
 mod pass;
 mod player;
 
+pub use control::{FlowRevocation, NumberedSecret, PlayerAt, RelayAddresses, RelayBeat, RelayDown, RelayUp};
 pub use data::{ConnectionId, DataKind, Header, TrafficKey, TrafficKeys, Window};
 pub use handshake::{Accept, Cookie, HELLO, Hello, Open, Refuse, RefuseCode, Reset};
 pub use pass::{FlowKey, Pass, PassClaims, PassRefused, RelaySecret};

@@ -31,14 +31,16 @@ fn an_unknown_variant_is_refused() {
     // the tag of the result.
     for (last_known, at) in [
         ("ServerUp/Beat", 0),
-        ("ServerDown/Clock", 0),
+        ("ServerDown/PlayerAt", 0),
         ("AgentUp/Beat", 0),
         ("AgentDown/Clock", 0),
+        ("RelayUp/Players", 0),
+        ("RelayDown/Clock", 0),
         ("BackendCall/RevokePlayerSession", 2),
-        ("OperatorCall/ListEvents", 2),
-        ("Answer/Events", 3),
+        ("OperatorCall/RotateRelaySecret", 2),
+        ("Answer/Relays", 3),
         ("ErrorCode/StoreFull", 3),
-        ("EventKind/StoreSpace", 0),
+        ("EventKind/RelaySecretRotated", 0),
         ("ProcessEnd/Lost", 0),
     ] {
         let samples = samples::all();
@@ -121,5 +123,5 @@ fn a_full_frame_of_one_byte_does_no_harm() {
             let _ = (sample.read)(&vec![byte; FRAME_BYTES_MAX]);
         }
     }
-    assert_eq!(seen.len(), 9);
+    assert_eq!(seen.len(), 11);
 }

@@ -7,6 +7,7 @@ use playgate_protocol::agent::*;
 use playgate_protocol::api::*;
 use playgate_protocol::frame::{self, FRAME_HEADER_BYTES, FrameError};
 use playgate_protocol::reason::*;
+use playgate_protocol::relay::{FlowRevocation, NumberedSecret, PASS_BYTES, PlayerAt, RelayBeat, RelayDown, RelayUp};
 use playgate_protocol::server::*;
 use playgate_protocol::*;
 use serde::Serialize;
@@ -72,12 +73,12 @@ where
 }
 
 pub fn all() -> Vec<Sample> {
-    [links(), servers(), agents(), calls(), answers(), kinds()].into_iter().flatten().collect()
+    [links(), servers(), agents(), relays(), calls(), answers(), kinds()].into_iter().flatten().collect()
 }
 
 /// What a peer may send whole: the values inside are not listed for themselves.
 pub fn frames() -> Vec<Sample> {
-    [links(), servers(), agents(), calls(), answers()].into_iter().flatten().collect()
+    [links(), servers(), agents(), relays(), calls(), answers()].into_iter().flatten().collect()
 }
 
 fn text<const MAX: usize>(text: &str) -> Text<MAX> {
@@ -104,6 +105,10 @@ fn host() -> HostId {
     HostId::from_bytes([0x44; 16])
 }
 
+fn relay() -> RelayId {
+    RelayId::from_bytes([0x55; 16])
+}
+
 fn secret(byte: u8) -> Secret32 {
     Secret32::from_bytes([byte; 32])
 }
@@ -128,6 +133,7 @@ fn links() -> Vec<Sample> {
         Agent => HelloRole::Agent { name: text("host 1"), advertise: None, capacity: 64 },
         Backend => HelloRole::Backend,
         Operator => HelloRole::Operator,
+        Relay => HelloRole::Relay { name: text("relay 1"), addresses: List::first_of([address()]), secret: 2 },
     });
     let credentials = each!(Credential {
         Bound => Credential::Bound,
@@ -148,6 +154,7 @@ fn links() -> Vec<Sample> {
         Agent => WelcomeRole::Agent { host: host(), applied_seq: 301 },
         Backend => WelcomeRole::Backend,
         Operator => WelcomeRole::Operator,
+        Relay => WelcomeRole::Relay { relay: relay() },
     });
     let welcome = |role| Greeting::Welcome(Welcome { version: 1, now_ms: at(0), role });
     let refusal =
@@ -203,6 +210,7 @@ fn servers() -> Vec<Sample> {
         Wanted => ServerDown::Wanted(wanted()),
         ReportAck => ServerDown::ReportAck { through_seq: 304 },
         Clock => ServerDown::Clock { now_ms: at(6) },
+        PlayerAt => ServerDown::PlayerAt { player_session: player_session(), address: address() },
     });
     let idle = Wanted { session: None, terminate_by_ms: None, keys: List::default(), ..wanted() };
     let mut samples = named("", ups, |up| up);
@@ -285,6 +293,28 @@ fn launch_order() -> LaunchOrder {
     }
 }
 
+fn relays() -> Vec<Sample> {
+    let player = PlayerAt { player_session: player_session(), process: process(), address: address() };
+    let ups = each!(RelayUp {
+        Beat => RelayUp::Beat(relay_beat()),
+        Players => RelayUp::Players(List::first_of([player])),
+    });
+    let numbered = |number, byte| NumberedSecret { number, secret: secret(byte) };
+    let revocation = FlowRevocation { player_session: player_session(), until_ms: at(11) };
+    let downs = each!(RelayDown {
+        Secrets => RelayDown::Secrets { current: numbered(2, 0xc8), before: Some(numbered(1, 0xc9)) },
+        Revoke => RelayDown::Revoke(List::first_of([revocation])),
+        Clock => RelayDown::Clock { now_ms: at(12) },
+    });
+    let mut samples = named("", ups, |up| up);
+    samples.extend(named("", downs, |down| down));
+    samples
+}
+
+fn relay_beat() -> RelayBeat {
+    RelayBeat { secret: 2, flows: 300, flows_max: 10_000, is_draining: true }
+}
+
 fn calls() -> Vec<Sample> {
     let key: IdempotencyKey = text("order-1");
     let new_player = NewPlayer { player: "p-1".parse().unwrap(), data: Blob::new([9, 8]).unwrap() };
@@ -321,6 +351,7 @@ fn calls() -> Vec<Sample> {
         Agent => JoinRole::Agent,
         Server => JoinRole::Server,
         Backend => JoinRole::Backend,
+        Relay => JoinRole::Relay,
     });
     let operator = each!(OperatorCall {
         Backend => OperatorCall::Backend(BackendCall::GetTicket { player_session: player_session() }),
@@ -331,6 +362,8 @@ fn calls() -> Vec<Sample> {
         SetProcessesPerHost => OperatorCall::SetProcessesPerHost { fleet: fleet(), processes_per_host: 4 },
         CreateJoinKey => join_key(JoinRole::Backend),
         ListEvents => OperatorCall::ListEvents { after: 300 },
+        ListRelays => OperatorCall::ListRelays,
+        RotateRelaySecret => OperatorCall::RotateRelaySecret { relay: relay() },
     });
     let mut samples = named("BackendUp/", backend, |call| BackendUp { request: 300, call });
     samples.extend(named("OperatorUp/", operator, |call| OperatorUp { request: 300, call }));
@@ -361,6 +394,14 @@ fn answers() -> Vec<Sample> {
         }])),
         Processes => Answer::Processes(List::first_of([process_info()])),
         Events => Answer::Events(List::first_of([event(Subject::Process(process()))])),
+        Relays => Answer::Relays(List::first_of([RelayInfo {
+            id: relay(),
+            name: text("relay 1"),
+            connected: true,
+            addresses: List::first_of([address()]),
+            secret: 2,
+            beat: Some(relay_beat()),
+        }])),
     });
     let subjects = each!(Subject {
         Coordinator => Subject::Coordinator,
@@ -369,6 +410,7 @@ fn answers() -> Vec<Sample> {
         Process => Subject::Process(process()),
         GameSession => Subject::GameSession(session()),
         Peer => Subject::Peer(Fingerprint::from_bytes([0x66; 32])),
+        Relay => Subject::Relay(relay()),
     });
     let codes = each!(ErrorCode {
         InvalidRequest => ErrorCode::InvalidRequest,
@@ -405,6 +447,11 @@ pub fn ticket() -> Ticket {
         bearer: false,
         token: Blob::new([0x77; 161]).unwrap(),
         holder_key: secret(0xc6),
+        relays: List::first_of([RelayPass {
+            addresses: List::first_of([address()]),
+            pass: Blob::new([0x78; PASS_BYTES]).unwrap(),
+            flow_key: secret(0xc7),
+        }]),
     }
 }
 
@@ -501,6 +548,7 @@ fn kinds() -> Vec<Sample> {
         ProcessLaunchFailed ProcessConnected ProcessReady ProcessUnwell ProcessWell ProcessUnreachable ProcessDraining
         ProcessStopStep ProcessEnded ProcessAdopted GameSessionPlacing GameSessionActivating GameSessionActive
         GameSessionTerminating GameSessionTerminated JoinKeyCreated PeerBound PeerRefused ProtocolViolation StoreSpace
+        RelayConnected RelayDisconnected RelaySecretRotated
     ));
     samples
 }

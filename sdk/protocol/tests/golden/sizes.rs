@@ -9,6 +9,7 @@ use playgate_protocol::agent::*;
 use playgate_protocol::api::*;
 use playgate_protocol::limits::*;
 use playgate_protocol::reason::*;
+use playgate_protocol::relay::{FlowRevocation, PlayerAt, RelayBeat, RelayDown, RelayUp};
 use playgate_protocol::server::*;
 use playgate_protocol::*;
 use serde::Serialize;
@@ -181,6 +182,13 @@ fn the_largest_calls_fit() {
 }
 
 #[test]
+fn the_longest_lists_of_a_relay_fit() {
+    let player = PlayerAt { player_session: PLAYER, process: PROCESS, address: address() };
+    check("players", &RelayUp::Players(list(player)));
+    check("revocations", &RelayDown::Revoke(list(FlowRevocation { player_session: PLAYER, until_ms: u64::MAX })));
+}
+
+#[test]
 fn the_largest_answers_fit() {
     let ticket = Ticket {
         player_session: PLAYER,
@@ -190,6 +198,7 @@ fn the_largest_answers_fit() {
         bearer: true,
         token: full(),
         holder_key: SECRET,
+        relays: list(RelayPass { addresses: list(address()), pass: full(), flow_key: SECRET }),
     };
     assert_eq!(Ticket::from_text(&ticket.to_text()), Ok(ticket.clone()), "its text form has a limit of its own");
     let player = PlayerSessionInfo {
@@ -214,6 +223,15 @@ fn the_largest_answers_fit() {
         processes: u32::MAX,
         capacity: u32::MAX,
     };
+    let beat = RelayBeat { secret: u32::MAX, flows: u32::MAX, flows_max: u32::MAX, is_draining: true };
+    let relay = RelayInfo {
+        id: RelayId::from_bytes([0xff; 16]),
+        name: longest(),
+        connected: true,
+        addresses: list(address()),
+        secret: u32::MAX,
+        beat: Some(beat),
+    };
     let event = Event {
         seq: u64::MAX,
         at_ms: u64::MAX,
@@ -228,6 +246,7 @@ fn the_largest_answers_fit() {
         Answer::Fleets(list(fleets)),
         Answer::Hosts(list(host)),
         Answer::Events(list(event)),
+        Answer::Relays(list(relay)),
     ] {
         check(&format!("{answer:.40?}"), &ApiDown { request: u64::MAX, outcome: Ok(answer) });
     }

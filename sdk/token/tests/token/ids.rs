@@ -26,6 +26,7 @@ fn each_kind_has_its_prefix() {
     assert_eq!(PlayerSessionId::from_bytes(bytes).to_string(), format!("ps-{text}"));
     assert_eq!(ServerProcessId::from_bytes(bytes).to_string(), format!("sp-{text}"));
     assert_eq!(HostId::from_bytes(bytes).to_string(), format!("h-{text}"));
+    assert_eq!(RelayId::from_bytes(bytes).to_string(), format!("r-{text}"));
     assert_eq!(format!("{:<30}|", HostId::from_bytes(bytes)), format!("h-{text}  |"));
 }
 

@@ -37,6 +37,13 @@ fn derived_keys_are_those_of_the_protocol() {
     let launch_credential = spec::launch_credential(&MASTER, process);
     assert_eq!(*master.launch_credential(&world.process).as_bytes(), launch_credential);
 
+    let (relay, player) = (RelayId::from_bytes([4; 16]), PlayerSessionId::from_bytes([5; 16]));
+    for number in [0, 1, u32::MAX] {
+        assert_eq!(*master.relay_key(&relay, number).as_bytes(), spec::relay_key(&MASTER, relay.as_bytes(), number));
+    }
+    let flow_key = spec::flow_key(&MASTER, relay.as_bytes(), player.as_bytes());
+    assert_eq!(*master.flow_key(&relay, &player).as_bytes(), flow_key);
+
     let holder_key = world.holder_root.holder_key(&token).unwrap();
     let expected = spec::holder_key(world.holder_root.as_bytes(), &token);
     assert_eq!(*holder_key.as_bytes(), expected);

@@ -18,8 +18,11 @@ fn debug_shows_no_secret() {
     let proof_key = holder_key.proof_key();
     let server_key = holder_key.server_key();
     let launch_credential = master.launch_credential(&world.process);
+    let relay = RelayId::from_bytes([4; 16]);
+    let relay_key = master.relay_key(&relay, 1);
+    let flow_key = master.flow_key(&relay, &PlayerSessionId::from_bytes([5; 16]));
 
-    let rows: [(&str, &dyn Debug, &str); 14] = [
+    let rows: [(&str, &dyn Debug, &str); 16] = [
         ("MasterKey", &master, "MasterKey(…)"),
         ("GateRoot", &world.gate_root, "GateRoot(…)"),
         ("HolderRoot", &world.holder_root, "HolderRoot(…)"),
@@ -27,6 +30,8 @@ fn debug_shows_no_secret() {
         ("ProofKey", &proof_key, "ProofKey(…)"),
         ("ServerKey", &server_key, "ServerKey(…)"),
         ("LaunchCredential", &launch_credential, "LaunchCredential(…)"),
+        ("RelayKey", &relay_key, "RelayKey(…)"),
+        ("FlowKey", &flow_key, "FlowKey(…)"),
         ("SigningKey", &world.signing_key, "SigningKey(…)"),
         ("GateKey", &gate_key, "GateKey(epoch 7, …)"),
         ("GateKeys", &world.gate_keys, "GateKeys { keys: [Some(GateKey(epoch 7, …)), Some(GateKey(epoch 6, …))] }"),
@@ -45,6 +50,8 @@ fn debug_shows_no_secret() {
         proof_key.as_bytes(),
         server_key.as_bytes(),
         launch_credential.as_bytes(),
+        relay_key.as_bytes(),
+        flow_key.as_bytes(),
         &gate_key_bytes,
         &token.as_bytes()[token.as_bytes().len() - 80..],
         world.claims().player_data,
@@ -70,6 +77,8 @@ fn secrets_are_wiped_when_they_are_dropped() {
     wiped::<ProofKey>();
     wiped::<ServerKey>();
     wiped::<LaunchCredential>();
+    wiped::<RelayKey>();
+    wiped::<FlowKey>();
     wiped::<GateKey>();
 }
 

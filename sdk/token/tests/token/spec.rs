@@ -45,6 +45,14 @@ pub fn launch_credential(master: &[u8], process: &[u8; 16]) -> [u8; 32] {
     hkdf("playgate/v1/launch", master, process)
 }
 
+pub fn relay_key(master: &[u8], relay: &[u8; 16], number: u32) -> [u8; 32] {
+    hkdf("playgate/v1/relay", master, &[&relay[..], &number.to_le_bytes()].concat())
+}
+
+pub fn flow_key(master: &[u8], relay: &[u8; 16], player_session: &[u8; 16]) -> [u8; 32] {
+    hkdf("playgate/v1/flow", master, &[&relay[..], player_session].concat())
+}
+
 pub fn gate_key(gate_root: &[u8], epoch: u16) -> [u8; 16] {
     *hkdf("playgate/v1/gate", gate_root, &epoch.to_le_bytes()).first_chunk().unwrap()
 }
