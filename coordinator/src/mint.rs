@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use playgate_core::TicketOrder;
+use playgate_core::{RelayOrder, TicketOrder};
 use playgate_protocol::api::{CallError, ErrorCode};
-use playgate_protocol::{Blob, Detail, List, Secret32, ServerProcessId, Ticket};
+use playgate_protocol::relay::{FlowKey, NumberedSecret, PassClaims, RelaySecret};
+use playgate_protocol::{Blob, Detail, List, RelayId, RelayPass, Secret32, ServerProcessId, Ticket};
 use playgate_token::{Claims, MasterKey, SigningKey, mint};
 
 /// Holds the master key and the private signing keys; everything else is derived from them, so that it is the same
@@ -72,15 +73,45 @@ impl Minter {
         let token = mint(&claims, signing, &gate_key).expect("the core checked every bound of a reservation");
         let holder_key = self.0.master.holder_root(&order.process).holder_key(token.as_bytes());
         let holder_key = holder_key.expect("the token was minted here");
+        let direct = order.is_direct.then_some(order.address);
         Ok(Ticket {
             player_session: row.id,
             game_session: row.game_session,
-            addresses: List::first_of([order.address]),
+            addresses: List::first_of(direct),
             expires_at_ms: row.expires_at_ms,
             bearer: order.bearer,
             token: Blob::new(token.as_bytes()).expect("a token is at most TOKEN_BYTES_MAX"),
             holder_key: Secret32::from_bytes(*holder_key.as_bytes()),
+            relays: List::first_of(order.relay.as_ref().map(|relay| self.relay_pass(order, relay))),
         })
+    }
+
+    /// One of the two secrets of a relay that are in use.
+    #[must_use]
+    pub fn relay_secret(&self, relay: &RelayId, number: u32) -> NumberedSecret {
+        let key = self.0.master.relay_key(relay, number);
+        NumberedSecret { number, secret: Secret32::from_bytes(*key.as_bytes()) }
+    }
+
+    fn relay_pass(&self, order: &TicketOrder, relay: &RelayOrder) -> RelayPass {
+        let flow_key = *self.0.master.flow_key(&relay.relay, &order.player_session.id).as_bytes();
+        let claims = PassClaims {
+            player_session: order.player_session.id,
+            process: order.process,
+            server: order.address,
+            use_by_ms: relay.use_by_ms,
+            valid_until_ms: relay.valid_until_ms,
+            packets_per_second: relay.packets_per_second,
+            bytes_per_second: relay.bytes_per_second,
+            flow_key: FlowKey::from_bytes(flow_key),
+        };
+        let secret = RelaySecret::new(relay.secret, *self.0.master.relay_key(&relay.relay, relay.secret).as_bytes());
+        let pass = secret.seal_for(b"playgate v1 ticket's pass", &claims, &[]);
+        RelayPass {
+            addresses: relay.addresses.clone(),
+            pass: Blob::new(pass.0).expect("a pass is PASS_BYTES long"),
+            flow_key: Secret32::from_bytes(flow_key),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use playgate_link::{Attempt, CloseCode, FrameReceiver, FrameSender, QueueError, 
 use playgate_protocol::agent::AgentDown;
 use playgate_protocol::api::{Answer, ApiDown, BackendCall, OperatorCall};
 use playgate_protocol::limits::PAGE_MAX;
+use playgate_protocol::relay::{RelayDown, RelayUp};
 use playgate_protocol::{Credential, Greeting, Hello, List, TimeMs, Welcome, WelcomeRole};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -105,6 +106,7 @@ enum Role {
     Agent,
     Backend,
     Operator,
+    Relay,
 }
 
 struct Peer {
@@ -181,6 +183,12 @@ impl Peer {
                 self.sender.queue(&AgentDown::Stop { process, grace_ms, term_grace_ms })
             }
             Output::AgentAck { through_seq, .. } => self.sender.queue(&AgentDown::ReportAck { through_seq }),
+            Output::Relay(_, message) => self.sender.queue(&message),
+            Output::RelaySecrets { relay, number, .. } => {
+                let before = (number > 1).then(|| self.shared.minter.relay_secret(&relay, number - 1));
+                let current = self.shared.minter.relay_secret(&relay, number);
+                self.sender.queue(&RelayDown::Secrets { current, before })
+            }
             Output::AgentClock { now_ms, .. } => self.sender.queue(&AgentDown::Clock { now_ms }),
             Output::Answer { request, outcome, .. } => self.sender.queue(&ApiDown { request, outcome }),
             Output::Tickets { request, orders, .. } => {
@@ -209,6 +217,7 @@ impl Peer {
             Welcomed::Agent { host, applied_seq } => (Role::Agent, WelcomeRole::Agent { host, applied_seq }),
             Welcomed::Backend => (Role::Backend, WelcomeRole::Backend),
             Welcomed::Operator => (Role::Operator, WelcomeRole::Operator),
+            Welcomed::Relay(relay) => (Role::Relay, WelcomeRole::Relay { relay }),
         };
         self.role = Some(kind);
         self.sender.introduced();
@@ -232,6 +241,7 @@ async fn receive(receiver: &mut FrameReceiver, link: LinkId, role: Option<Role>)
         Role::Agent => receiver.recv().await.map(|message| Input::Agent(link, message)),
         Role::Backend => receiver.recv().await.map(|message| Input::Backend(link, message)),
         Role::Operator => receiver.recv().await.map(|message| Input::Operator(link, message)),
+        Role::Relay => receiver.recv().await.map(|message| Input::Relay(link, message)),
     }
 }
 
@@ -243,10 +253,12 @@ fn cost(input: &Input) -> usize {
             OperatorCall::Backend(call) => call,
             OperatorCall::ListFleets
             | OperatorCall::ListHosts
+            | OperatorCall::ListRelays
             | OperatorCall::ListProcesses { .. }
             | OperatorCall::ListEvents { .. } => return LIST_COST,
             _ => return 1,
         },
+        Input::Relay(_, RelayUp::Players(players)) => return 1 + players.len() / 8,
         _ => return 1,
     };
     match call {

@@ -130,6 +130,7 @@ fn hello_of(role: JoinRole) -> HelloRole {
         JoinRole::Backend => HelloRole::Backend,
         JoinRole::Agent => HelloRole::Agent { name, advertise: None, capacity: 0 },
         JoinRole::Server => HelloRole::Server { name, advertise: None, held_version: 0 },
+        JoinRole::Relay => HelloRole::Relay { name, addresses: List::default(), secret: 0 },
     }
 }
 

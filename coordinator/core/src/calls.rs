@@ -112,6 +112,8 @@ impl Core {
             }
             OperatorCall::CreateJoinKey(create) => self.create_join_key(create),
             OperatorCall::ListEvents { after } => Ok(self.list_events(after)),
+            OperatorCall::ListRelays => Ok(self.list_relays()),
+            OperatorCall::RotateRelaySecret { relay } => self.rotate_relay_secret(relay),
         }
     }
 

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use playgate_protocol::api::{ErrorCode, Event, EventKind, Subject};
+use playgate_protocol::relay::FlowRevocation;
 use playgate_protocol::{
-    Detail, Fingerprint, FleetId, GameSessionId, HostId, PlayerId, PlayerSessionId, ServerProcessId, TimeMs,
+    Detail, Fingerprint, FleetId, GameSessionId, HostId, PlayerId, PlayerSessionId, RelayId, ServerProcessId, TimeMs,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -13,6 +14,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::fleet::FleetConfig;
 use crate::io::{CloseWhy, Input, LinkId, Output, Start, Turn};
 use crate::limits::{Bounds, EVENTS_MAX, HIGH_WATER_MS};
+use crate::relays::Relay;
 use crate::retention::FullTerm;
 use crate::rows::{
     GameSessionRow, HostRow, Identity, JoinKeyRow, PeerRow, PlayerSessionRow, ProcessRow, Row, SigningKeyRow,
@@ -41,6 +43,7 @@ pub struct Core {
     pub(crate) signing_keys: Vec<SigningKeyRow>,
     pub(crate) fleets: BTreeMap<FleetId, Fleet>,
     pub(crate) hosts: BTreeMap<HostId, Host>,
+    pub(crate) relays: BTreeMap<RelayId, Relay>,
     pub(crate) processes: BTreeMap<ServerProcessId, Process>,
     pub(crate) ended_processes: FullTerm<ServerProcessId>,
     pub(crate) sessions: BTreeMap<GameSessionId, GameSession>,
@@ -57,6 +60,8 @@ pub struct Core {
     throttle: Throttle,
     /// Servers that are to hear what is wanted of them, at the end of the turn.
     pub(crate) wanted_due: BTreeSet<ServerProcessId>,
+    /// Player sessions that ended in this turn, for relays.
+    pub(crate) flows_over: Vec<FlowRevocation>,
     dirty: BTreeSet<RowKey>,
     events_written: u64,
     high_water_due: bool,
@@ -141,6 +146,7 @@ pub(crate) enum RowKey {
     SigningKey(u16),
     Fleet(FleetId),
     Host(HostId),
+    Relay(RelayId),
     JoinKey([u8; 32]),
     Peer(Fingerprint),
     Process(ServerProcessId),
@@ -159,6 +165,7 @@ impl Core {
             signing_keys: Vec::new(),
             fleets: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            relays: BTreeMap::new(),
             processes: BTreeMap::new(),
             ended_processes: FullTerm::new(),
             sessions: BTreeMap::new(),
@@ -174,6 +181,7 @@ impl Core {
             events: VecDeque::new(),
             throttle: Throttle::default(),
             wanted_due: BTreeSet::new(),
+            flows_over: Vec::new(),
             dirty: BTreeSet::new(),
             events_written: 0,
             high_water_due: true,
@@ -197,6 +205,7 @@ impl Core {
             Input::Closed(link) => self.closed(link),
             Input::Server(link, message) => self.server_said(link, message),
             Input::Agent(link, message) => self.agent_said(link, message),
+            Input::Relay(link, message) => self.relay_said(link, message),
             Input::Backend(link, message) => self.backend_said(link, message),
             Input::Operator(link, message) => self.operator_said(link, message),
             Input::StoreLow(low) => self.store_low(low),
@@ -237,6 +246,7 @@ impl Core {
             Timer::ForgetSession(session) => self.forget_session(session),
             Timer::ForgetPlayer(player) => self.forget_player(player),
             Timer::Launch(fleet, host) => self.reconcile(&fleet, host),
+            Timer::RotateRelay(relay) => self.rotate_relay(relay),
             Timer::Waiter(waiter) => self.waiter_overdue(waiter),
         }
     }
@@ -246,6 +256,7 @@ impl Core {
         for process in std::mem::take(&mut self.wanted_due) {
             self.put_wanted(process);
         }
+        self.put_revocations();
         let mut rows: Vec<Row> = std::mem::take(&mut self.dirty).into_iter().map(|key| self.row(key)).collect();
         let written = self.events.partition_point(|event| event.seq <= self.events_written);
         rows.extend(self.events.iter().skip(written).cloned().map(Row::Event));
@@ -271,6 +282,7 @@ impl Core {
             }
             RowKey::Fleet(id) => Row::Fleet(FleetConfig::clone(&self.fleet(&id).config)),
             RowKey::Host(id) => Row::Host(self.hosts.get(&id).expect("hosts are never removed").row.clone()),
+            RowKey::Relay(id) => Row::Relay(self.relays.get(&id).expect("relays are never removed").row.clone()),
             RowKey::JoinKey(id) => self.join_keys.get(&id).cloned().map_or(Row::ForgetJoinKey(id), Row::JoinKey),
             RowKey::Peer(fingerprint) => match self.peers.get(&fingerprint) {
                 Some(identity) => Row::Peer(PeerRow { fingerprint, identity: *identity }),

@@ -77,6 +77,38 @@ pub struct FleetConfig {
     /// Whether a refused player is told the reason.
     #[serde(default)]
     pub tell_reason: bool,
+    /// Whether players come through relays.
+    #[serde(default)]
+    pub relay: RelayMode,
+    /// Datagrams a second that one player may send through a relay.
+    #[serde(default = "relay_packets")]
+    pub relay_packets_per_second: u32,
+    /// Payload bytes a second that one player may send through a relay.
+    #[serde(default = "relay_bytes")]
+    pub relay_bytes_per_second: u32,
+}
+
+/// Whether players come through relays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RelayMode {
+    /// They go straight to the server.
+    #[default]
+    Off,
+    /// A ticket names a relay where one is connected, and the server's own address as well.
+    On,
+    /// A ticket names a relay, and never the server's address.
+    Required,
+}
+
+/// Ten times what shooters send.
+const fn relay_packets() -> u32 {
+    1_000
+}
+
+/// The same number of datagrams of 1,000 bytes.
+const fn relay_bytes() -> u32 {
+    1_000_000
 }
 
 /// What a player must present.
@@ -127,6 +159,9 @@ impl FleetConfig {
             rejoin_grace: minutes::<1>(),
             admission: Admission::Proof,
             tell_reason: false,
+            relay: RelayMode::Off,
+            relay_packets_per_second: relay_packets(),
+            relay_bytes_per_second: relay_bytes(),
         }
     }
 
@@ -160,6 +195,9 @@ impl FleetConfig {
             if value.0 == 0 {
                 return Err(format!("fleet {fleet}: {key} must not be 0"));
             }
+        }
+        if self.relay_packets_per_second == 0 || self.relay_bytes_per_second == 0 {
+            return Err(format!("fleet {fleet}: relay_packets_per_second and relay_bytes_per_second must not be 0"));
         }
         let maps = [("properties", self.properties.len()), ("env", self.env.len())];
         if let Some((key, _)) = maps.into_iter().find(|(_, len)| *len > ENV_MAX) {

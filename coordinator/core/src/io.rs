@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use playgate_protocol::agent::AgentUp;
 use playgate_protocol::api::{Answer, BackendUp, CallError, OperatorUp};
+use playgate_protocol::relay::{RelayAddresses, RelayDown, RelayUp};
 use playgate_protocol::server::{ServerDown, ServerUp};
-use playgate_protocol::{Detail, Fingerprint, FleetId, Hello, HostId, Name, Refusal, ServerProcessId, TimeMs};
+use playgate_protocol::{Detail, Fingerprint, FleetId, Hello, HostId, Name, Refusal, RelayId, ServerProcessId, TimeMs};
 
 use crate::fleet::FleetConfig;
 use crate::rows::{PlayerSessionRow, Row};
@@ -50,6 +51,8 @@ pub enum Input {
     Server(LinkId, ServerUp),
     /// From an agent.
     Agent(LinkId, AgentUp),
+    /// From a relay.
+    Relay(LinkId, RelayUp),
     /// From a backend.
     Backend(LinkId, BackendUp),
     /// From an operator.
@@ -128,6 +131,17 @@ pub enum Output {
         /// The coordinator's time.
         now_ms: TimeMs,
     },
+    /// To a relay.
+    Relay(LinkId, RelayDown),
+    /// To a relay: its secret of this number and the one before, which the shell derives.
+    RelaySecrets {
+        /// The relay's link.
+        link: LinkId,
+        /// Which relay.
+        relay: RelayId,
+        /// The newest.
+        number: u32,
+    },
     /// To a backend or operator.
     Answer {
         /// The link.
@@ -161,6 +175,8 @@ impl Output {
     pub const fn link(&self) -> LinkId {
         match self {
             Self::Server(link, _)
+            | Self::Relay(link, _)
+            | Self::RelaySecrets { link, .. }
             | Self::Welcome { link, .. }
             | Self::Refuse { link, .. }
             | Self::Launch { link, .. }
@@ -176,7 +192,12 @@ impl Output {
     /// Whether it is the answer to a beat, which acknowledges nothing and need not wait for the disk.
     #[must_use]
     pub const fn is_clock(&self) -> bool {
-        matches!(self, Self::AgentClock { .. } | Self::Server(_, ServerDown::Clock { .. }))
+        matches!(
+            self,
+            Self::AgentClock { .. }
+                | Self::Server(_, ServerDown::Clock { .. })
+                | Self::Relay(_, RelayDown::Clock { .. })
+        )
     }
 }
 
@@ -203,6 +224,8 @@ pub enum Welcomed {
     Backend,
     /// An operator.
     Operator,
+    /// A relay.
+    Relay(RelayId),
 }
 
 /// Why the core closes a link.
@@ -223,10 +246,33 @@ pub struct TicketOrder {
     pub player_session: PlayerSessionRow,
     /// The audience of the token.
     pub process: ServerProcessId,
-    /// Where the player goes.
+    /// Where the game server is.
     pub address: SocketAddr,
+    /// Whether the player may know that address.
+    pub is_direct: bool,
+    /// The way through a relay.
+    pub relay: Option<RelayOrder>,
     /// Whether the bare token is enough.
     pub bearer: bool,
+}
+
+/// What one pass is made of, beside what it shares with the ticket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayOrder {
+    /// For which relay.
+    pub relay: RelayId,
+    /// Number of the secret that seals it.
+    pub secret: u32,
+    /// Where the player reaches the relay.
+    pub addresses: RelayAddresses,
+    /// The flow must be opened before this.
+    pub use_by_ms: TimeMs,
+    /// The flow ends at this time.
+    pub valid_until_ms: TimeMs,
+    /// Datagrams a second that the player may send.
+    pub packets_per_second: u32,
+    /// Payload bytes a second that the player may send.
+    pub bytes_per_second: u32,
 }
 
 /// Time and seed are arguments: the core has neither clock nor entropy of its own.

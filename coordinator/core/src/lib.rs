@@ -10,6 +10,7 @@
 //!   sessions.rs  game sessions                          calls.rs      verbs of backends and operators
 //!   players.rs   player sessions                        views.rs      answers
 //!   limits.rs    every bound                            waiters.rs    calls that wait
+//!   relays.rs    relays, their secrets and flows
 //!   sound.rs     which stored rows can be true          throttle.rs   limits what strangers put on record
 //!   retention.rs what is over, and how much of it
 //! ```
@@ -29,6 +30,7 @@ pub mod player_state;
 mod players;
 pub mod process_state;
 mod processes;
+mod relays;
 mod retention;
 pub mod rows;
 mod servers;
@@ -41,5 +43,5 @@ mod views;
 mod waiters;
 
 pub use crate::core::Core;
-pub use crate::io::{CloseWhy, Input, LinkId, Output, Start, TicketOrder, Turn, Welcomed};
+pub use crate::io::{CloseWhy, Input, LinkId, Output, RelayOrder, Start, TicketOrder, Turn, Welcomed};
 pub use crate::timers::Timer;

@@ -62,6 +62,12 @@ pub const PLACING_MAX: usize = 10_000;
 pub const FLEETS_MAX: usize = PAGE_MAX;
 /// Hosts on one coordinator; one page of answers.
 pub const HOSTS_MAX: usize = PAGE_MAX;
+/// Relays on one coordinator; one page of answers.
+pub const RELAYS_MAX: usize = PAGE_MAX;
+/// How often a relay that is connected gets a new secret. A stolen one is of use for two of these.
+pub const RELAY_SECRET_MS: u64 = 24 * 3_600_000;
+/// How long a flow may last that was opened with a ticket's pass; a longer game gets its ticket again.
+pub const FLOW_LIFE_MS: u64 = 12 * 3_600_000;
 /// Game sessions in one page: the largest is 2.5 KiB, so that the page fits a frame.
 pub const SESSIONS_PAGE: usize = 24;
 /// Processes in one page: the largest is 2.5 KiB with its output, so that the page fits a frame.

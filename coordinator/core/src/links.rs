@@ -102,6 +102,7 @@ impl Core {
         let identity = match (key.role, &hello.role) {
             (JoinRole::Backend, HelloRole::Backend) => Identity::Backend,
             (JoinRole::Agent, HelloRole::Agent { name, .. }) => Identity::Agent(self.new_host(name.clone())?),
+            (JoinRole::Relay, HelloRole::Relay { name, .. }) => Identity::Relay(self.new_relay(name.clone())?),
             (JoinRole::Server, HelloRole::Server { name, .. }) => {
                 Identity::Server(self.hand_started(&key, name.clone())?)
             }
@@ -168,6 +169,7 @@ impl Core {
             (Identity::Agent(host), _) => Welcomed::Agent { host, applied_seq: self.hosts[&host].row.applied_seq },
             (Identity::Backend, _) => Welcomed::Backend,
             (Identity::Operator, _) => Welcomed::Operator,
+            (Identity::Relay(relay), _) => Welcomed::Relay(relay),
         };
         let now_ms = self.now;
         self.output(Output::Welcome { link, version, now_ms, role });
@@ -178,15 +180,19 @@ impl Core {
             (Identity::Agent(host), HelloRole::Agent { name, advertise, capacity }) => {
                 self.agent_up(link, host, name, advertise.unwrap_or(from), capacity);
             }
+            (Identity::Relay(relay), HelloRole::Relay { name, addresses, secret }) => {
+                self.relay_up(link, relay, name, &addresses, secret, from);
+            }
             _ => {}
         }
     }
 
-    /// Backends and operators may have many links; a server and an agent have one, and the newest counts.
+    /// Backends and operators may have many links; a server, an agent and a relay have one, and the newest counts.
     fn replace_older_link(&mut self, link: LinkId, identity: Identity) {
         let older = match identity {
             Identity::Server(process) => self.processes.get_mut(&process).and_then(|known| known.link.replace(link)),
             Identity::Agent(host) => self.hosts.get_mut(&host).and_then(|known| known.link.replace(link)),
+            Identity::Relay(relay) => self.relays.get_mut(&relay).and_then(|known| known.link.replace(link)),
             Identity::Backend | Identity::Operator => None,
         };
         if let Some(older) = older {
@@ -202,6 +208,7 @@ impl Core {
         match self.links.remove(&link) {
             Some(Identity::Server(process)) => self.server_down(process),
             Some(Identity::Agent(host)) => self.agent_down(host),
+            Some(Identity::Relay(relay)) => self.relay_down(relay),
             Some(Identity::Backend | Identity::Operator) | None => {}
         }
     }
@@ -214,6 +221,7 @@ fn role_matches(identity: Identity, role: &HelloRole) -> bool {
             | (Identity::Backend, HelloRole::Backend)
             | (Identity::Agent(_), HelloRole::Agent { .. })
             | (Identity::Server(_), HelloRole::Server { .. })
+            | (Identity::Relay(_), HelloRole::Relay { .. })
     )
 }
 
@@ -223,5 +231,6 @@ fn describe(identity: Identity) -> String {
         Identity::Backend => "backend".into(),
         Identity::Agent(host) => format!("agent of {host}"),
         Identity::Server(process) => format!("server process {process}"),
+        Identity::Relay(relay) => format!("relay {relay}"),
     }
 }

@@ -10,13 +10,14 @@ use crate::core::{Core, Fleet, GameSession, Host, Process, RowKey};
 use crate::fleet::FleetConfig;
 use crate::io::Start;
 use crate::limits::{Bounds, PLAYER_RETENTION_MS, RETURN_MS};
+use crate::relays::Relay;
 use crate::rows::{GameSessionRow, Identity, PlayerSessionRow, ProcessRow, Row};
 use crate::sound;
 use crate::timers::Timer;
 
 /// Rows that are in memory for as long as they are stored; those of players go with their session.
 fn is_kept_whole(row: &Row) -> bool {
-    matches!(row, Row::Fleet(_) | Row::Host(_) | Row::Process(_) | Row::GameSession(_) | Row::Peer(_))
+    matches!(row, Row::Fleet(_) | Row::Host(_) | Row::Relay(_) | Row::Process(_) | Row::GameSession(_) | Row::Peer(_))
 }
 
 impl Core {
@@ -46,6 +47,10 @@ impl Core {
                 Row::Host(row) if !sound::host(&row) => {}
                 Row::Host(row) => {
                     core.hosts.insert(row.id, Host::new(row));
+                }
+                Row::Relay(row) if !sound::relay(&row) => {}
+                Row::Relay(row) => {
+                    core.relays.insert(row.id, Relay::new(row));
                 }
                 Row::JoinKey(row) => {
                     core.join_keys.insert(row.secret_sha256, row);
@@ -87,8 +92,12 @@ impl Core {
         // A number that two of them have is nobody's.
         players.dedup_by_key(|row| (row.game_session, row.ordinal));
         players.into_iter().for_each(|row| core.load_player(row));
-        let loaded =
-            core.fleets.len() + core.hosts.len() + core.processes.len() + core.sessions.len() + core.peers.len();
+        let loaded = core.fleets.len()
+            + core.hosts.len()
+            + core.relays.len()
+            + core.processes.len()
+            + core.sessions.len()
+            + core.peers.len();
         match kept.saturating_sub(loaded) {
             0 => core.event(EventKind::CoordinatorStarted, Subject::Coordinator, found),
             rows => {

@@ -8,6 +8,7 @@ use playgate_protocol::{GameSessionId, PlayerSessionId, ServerProcessId, TimeMs}
 
 use crate::calls::request_sha256;
 use crate::core::{Core, Refused, RowKey, refused};
+use crate::fleet::RelayMode;
 use crate::io::TicketOrder;
 use crate::limits::{ORDINAL_BLOCK, PLAYER_RETENTION_MS};
 use crate::player_state::{PlayerStep, after};
@@ -35,6 +36,7 @@ impl Core {
             return made.iter().map(|id| self.ticket_order(*id)).collect();
         }
         let (process, key_id, gate_epoch) = self.check_reserve(call)?;
+        self.relay_order(&self.fleet(&self.processes[&process].row.fleet).config, 0)?;
         let lifetime = match call.reservation_ms {
             Some(ms) => u64::from(ms),
             None => self.processes[&process].fleet.reservation_timeout.0,
@@ -175,11 +177,14 @@ impl Core {
                 &format!("player session {player} is over; reserve anew"),
             ));
         };
+        let fleet = &self.fleet(&process.row.fleet).config;
         Ok(TicketOrder {
             player_session: row.clone(),
             process: process.row.id,
             address: process.row.address.expect("a process that hosts has been ready, with an address"),
             bearer: process.fleet.admission_policy().bearer,
+            is_direct: fleet.relay != RelayMode::Required,
+            relay: self.relay_order(fleet, row.expires_at_ms)?,
         })
     }
 
@@ -241,6 +246,7 @@ impl Core {
         known.active -= u16::from(was_active);
         self.mark(RowKey::PlayerSession(player));
         self.timers.set(Timer::ForgetPlayer(player), now + PLAYER_RETENTION_MS);
+        self.end_flow(player);
         if was_revoking {
             self.answer_player_waiters(player);
         }
@@ -288,6 +294,7 @@ impl Core {
         }
         self.players.get_mut(&player).expect("looked up above").revoking = true;
         self.mark(RowKey::PlayerSession(player));
+        self.end_flow(player);
         if let Some(process) = self.sessions[&session].row.process {
             self.send_wanted(process);
         }

@@ -8,10 +8,11 @@ use playgate_protocol::api::{
 };
 use playgate_protocol::limits::OUTPUT_TAIL_BYTES_MAX;
 use playgate_protocol::reason::{PlayerEnd, ProcessEnd, SessionEnd};
+use playgate_protocol::relay::RelayAddresses;
 use playgate_protocol::server::{Ports, Properties, SessionData};
 use playgate_protocol::{
-    Fingerprint, FleetId, GameSessionId, HostId, JoinRole, Name, PlayerId, PlayerSessionId, ServerProcessId, Text,
-    TimeMs,
+    Fingerprint, FleetId, GameSessionId, HostId, JoinRole, Name, PlayerId, PlayerSessionId, RelayId, ServerProcessId,
+    Text, TimeMs,
 };
 
 use crate::fleet::FleetConfig;
@@ -27,6 +28,8 @@ pub enum Row {
     Fleet(FleetConfig),
     /// A host.
     Host(HostRow),
+    /// A relay.
+    Relay(RelayRow),
     /// A join key.
     JoinKey(JoinKeyRow),
     /// A peer's key, bound to what it is.
@@ -79,6 +82,21 @@ pub struct HostRow {
     pub applied_seq: u64,
 }
 
+/// A relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayRow {
+    /// Its id.
+    pub id: RelayId,
+    /// Display name.
+    pub name: Name,
+    /// Where players reach it.
+    pub addresses: RelayAddresses,
+    /// Number of the newest secret made for it, from 1; the secret itself follows from the master key.
+    pub secret: u32,
+    /// When that was made.
+    pub rotated_ms: TimeMs,
+}
+
 /// A join key; its secret is kept as a hash only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinKeyRow {
@@ -114,6 +132,8 @@ pub enum Identity {
     Agent(HostId),
     /// This server process.
     Server(ServerProcessId),
+    /// This relay.
+    Relay(RelayId),
 }
 
 /// A server process.

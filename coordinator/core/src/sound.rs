@@ -10,7 +10,7 @@ use playgate_protocol::{GameSessionId, ServerProcessId, TimeMs};
 use crate::core::Core;
 use crate::fleet::FleetConfig;
 use crate::limits::{ATTEMPTS_MAX, ORDINAL_BLOCK};
-use crate::rows::{GameSessionRow, HostRow, Identity, PeerRow, PlayerSessionRow, ProcessRow};
+use crate::rows::{GameSessionRow, HostRow, Identity, PeerRow, PlayerSessionRow, ProcessRow, RelayRow};
 
 /// The year 10,000: no deadline that is counted from an earlier moment can overflow.
 const TIME_MS_MAX: TimeMs = 253_402_300_800_000;
@@ -32,6 +32,10 @@ pub(crate) fn fleet(config: &FleetConfig) -> bool {
 
 pub(crate) fn host(row: &HostRow) -> bool {
     row.applied_seq < NUMBER_MAX
+}
+
+pub(crate) fn relay(row: &RelayRow) -> bool {
+    row.secret >= 1 && is_time(row.rotated_ms)
 }
 
 pub(crate) fn event(event: &Event) -> bool {
@@ -118,6 +122,7 @@ pub(crate) fn peer(core: &Core, row: &PeerRow) -> bool {
     match row.identity {
         Identity::Operator | Identity::Backend => true,
         Identity::Agent(host) => core.hosts.contains_key(&host),
+        Identity::Relay(relay) => core.relays.contains_key(&relay),
         Identity::Server(process) => core.processes.get(&process).is_some_and(|known| known.peer.is_none()),
     }
 }

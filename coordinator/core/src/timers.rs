@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use playgate_protocol::{FleetId, GameSessionId, HostId, PlayerSessionId, ServerProcessId, TimeMs};
+use playgate_protocol::{FleetId, GameSessionId, HostId, PlayerSessionId, RelayId, ServerProcessId, TimeMs};
 
 /// Something that is due.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +33,8 @@ pub enum Timer {
     ForgetSession(GameSessionId),
     /// A fleet may launch again on a host.
     Launch(FleetId, HostId),
+    /// A relay's secret is due to change.
+    RotateRelay(RelayId),
     /// A waiting call is answered with the state as it is.
     Waiter(u64),
 }

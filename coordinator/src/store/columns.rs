@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use playgate_protocol::api::{EventKind, GameSessionStatus, PlayerSessionStatus, ProcessStatus};
 use playgate_protocol::reason::{PlayerEnd, ProcessEnd, SessionEnd};
+use playgate_protocol::relay::RelayAddresses;
 use playgate_protocol::server::{Ports, Properties, Property};
 use playgate_protocol::{
-    Blob, Fingerprint, FleetId, GameSessionId, HostId, JoinRole, List, PlayerId, PlayerSessionId, ServerProcessId, Text,
+    Blob, Fingerprint, FleetId, GameSessionId, HostId, JoinRole, List, PlayerId, PlayerSessionId, RelayId,
+    ServerProcessId, Text,
 };
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use serde::de::{Deserializer as _, MapAccess, Visitor};
@@ -85,6 +87,9 @@ names! {
         PeerRefused = "PEER_REFUSED",
         ProtocolViolation = "PROTOCOL_VIOLATION",
         StoreSpace = "STORE_SPACE",
+        RelayConnected = "RELAY_CONNECTED",
+        RelayDisconnected = "RELAY_DISCONNECTED",
+        RelaySecretRotated = "RELAY_SECRET_ROTATED",
     }
 }
 
@@ -128,7 +133,7 @@ macro_rules! displayed {
         }
     )*};
 }
-displayed!(GameSessionId, PlayerSessionId, ServerProcessId, HostId, Fingerprint, IpAddr, SocketAddr);
+displayed!(GameSessionId, PlayerSessionId, ServerProcessId, HostId, RelayId, Fingerprint, IpAddr, SocketAddr);
 
 macro_rules! integers {
     ($($type:ty),*) => {$(
@@ -201,15 +206,20 @@ impl<const MAX: usize> Scalar for Blob<MAX> {
     }
 }
 
-impl Scalar for Ports {
-    fn to_column(&self) -> ToSqlOutput<'_> {
-        ToSqlOutput::Owned(Value::Text(serde_json::to_string(self).expect("numbers can be written as JSON")))
-    }
+macro_rules! json {
+    ($($type:ty),*) => {$(
+        impl Scalar for $type {
+            fn to_column(&self) -> ToSqlOutput<'_> {
+                ToSqlOutput::Owned(Value::Text(serde_json::to_string(self).expect("it can be written as JSON")))
+            }
 
-    fn from_column(value: ValueRef<'_>) -> Option<Self> {
-        serde_json::from_str(text(value)?).ok()
-    }
+            fn from_column(value: ValueRef<'_>) -> Option<Self> {
+                serde_json::from_str(text(value)?).ok()
+            }
+        }
+    )*};
 }
+json!(Ports, RelayAddresses);
 
 /// A JSON object, so that a property is found by its key; order and repeated keys are kept all the same.
 impl Scalar for Properties {

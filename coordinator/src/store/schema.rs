@@ -13,7 +13,11 @@ const APPLICATION_ID: i32 = i32::from_be_bytes(*b"PlGt");
 ///
 /// A field that is added to a type kept as JSON (a fleet's configuration) is a version of its own too, though it may
 /// need no SQL: an older program would refuse the unknown field in words that do not tell the operator why.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_rows.sql"), include_str!("migrations/0002_boot.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_rows.sql"),
+    include_str!("migrations/0002_boot.sql"),
+    include_str!("migrations/0003_relays.sql"),
+];
 
 /// Version of the tables that this program writes.
 pub(super) const VERSION: usize = MIGRATIONS.len();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use playgate_core::fleet::FleetConfig;
 use playgate_core::rows::{
-    GameSessionRow, HostRow, JoinKeyRow, PeerRow, PlayerSessionRow, ProcessRow, Row, SigningKeyRow,
+    GameSessionRow, HostRow, JoinKeyRow, PeerRow, PlayerSessionRow, ProcessRow, RelayRow, Row, SigningKeyRow,
 };
 use playgate_protocol::TimeMs;
 use playgate_protocol::api::Event;
@@ -137,6 +137,7 @@ impl Store for Sqlite {
         self.read::<FleetConfig>("", &mut rows, Row::Fleet)?;
         self.read::<SigningKeyRow>("", &mut rows, Row::SigningKey)?;
         self.read::<HostRow>("", &mut rows, Row::Host)?;
+        self.read::<RelayRow>("", &mut rows, Row::Relay)?;
         self.read::<JoinKeyRow>("", &mut rows, Row::JoinKey)?;
         self.read::<PeerRow>("", &mut rows, Row::Peer)?;
         self.read::<ProcessRow>("", &mut rows, |row| Row::Process(Box::new(row)))?;
@@ -239,6 +240,7 @@ fn apply(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
         Row::HighWater(time_ms) => execute(connection, HIGH_WATER, time_ms),
         Row::SigningKey(row) => upsert(connection, row),
         Row::Fleet(row) => upsert(connection, row),
+        Row::Relay(row) => upsert(connection, row),
         Row::Host(row) => upsert(connection, row),
         Row::JoinKey(row) => upsert(connection, row),
         Row::Peer(row) => upsert(connection, row),

@@ -2,7 +2,8 @@
 
 use playgate_core::fleet::FleetConfig;
 use playgate_core::rows::{
-    Drain, GameSessionRow, HostRow, Identity, JoinKeyRow, PeerRow, PlayerSessionRow, ProcessRow, SigningKeyRow,
+    Drain, GameSessionRow, HostRow, Identity, JoinKeyRow, PeerRow, PlayerSessionRow, ProcessRow, RelayRow,
+    SigningKeyRow,
 };
 use playgate_protocol::agent::ExitStatus;
 use playgate_protocol::api::{Event, Subject};
@@ -20,6 +21,14 @@ record!(HostRow = "host" {
     address: "address",
     capacity: "capacity",
     applied_seq: "applied_seq",
+});
+
+record!(RelayRow = "relay" {
+    id: "id",
+    name: "name",
+    addresses: "addresses",
+    secret: "secret",
+    rotated_ms: "rotated_ms",
 });
 
 record!(JoinKeyRow = "join_key" {
@@ -170,6 +179,7 @@ impl Field for Identity {
             Self::Backend => ("backend", None),
             Self::Agent(host) => ("agent", Some(host.to_string())),
             Self::Server(process) => ("server", Some(process.to_string())),
+            Self::Relay(relay) => ("relay", Some(relay.to_string())),
         };
         columns.put(&role.to_owned())?.put(&id)?;
         Ok(())
@@ -183,6 +193,7 @@ impl Field for Identity {
             ("backend", None) => Some(Self::Backend),
             ("agent", Some(host)) => host.parse().ok().map(Self::Agent),
             ("server", Some(process)) => process.parse().ok().map(Self::Server),
+            ("relay", Some(relay)) => relay.parse().ok().map(Self::Relay),
             _ => None,
         }
     }
@@ -197,6 +208,7 @@ impl Field for Subject {
             Self::Process(_) => "process",
             Self::GameSession(_) => "game_session",
             Self::Peer(_) => "peer",
+            Self::Relay(_) => "relay",
         };
         columns.put(&kind.to_owned())?.put(&self.to_string())?;
         Ok(())
@@ -212,6 +224,7 @@ impl Field for Subject {
             "process" => id.parse().ok().map(Self::Process),
             "game_session" => id.parse().ok().map(Self::GameSession),
             "peer" => id.parse().ok().map(Self::Peer),
+            "relay" => id.parse().ok().map(Self::Relay),
             _ => None,
         }
     }

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use playgate_core::fleet::{Admission, FleetConfig, Millis, PortRange};
+use playgate_core::fleet::{Admission, FleetConfig, Millis, PortRange, RelayMode};
 use playgate_core::rows::{
-    Drain, GameSessionRow, HostRow, Identity, JoinKeyRow, PeerRow, PlayerSessionRow, ProcessRow, Row, SigningKeyRow,
+    Drain, GameSessionRow, HostRow, Identity, JoinKeyRow, PeerRow, PlayerSessionRow, ProcessRow, RelayRow, Row,
+    SigningKeyRow,
 };
 use playgate_protocol::agent::ExitStatus;
 use playgate_protocol::api::{Event, Subject};
 use playgate_protocol::{
-    Blob, Fingerprint, FleetId, GameSessionId, HostId, List, PlayerId, PlayerSessionId, ServerProcessId, Text,
+    Blob, Fingerprint, FleetId, GameSessionId, HostId, List, PlayerId, PlayerSessionId, RelayId, ServerProcessId, Text,
 };
 use serde::de::DeserializeOwned;
 
@@ -123,6 +124,10 @@ impl Arbitrary {
         HostId::from_bytes(self.key())
     }
 
+    fn relay_id(&mut self) -> RelayId {
+        RelayId::from_bytes(self.key())
+    }
+
     fn process_id(&mut self) -> ServerProcessId {
         ServerProcessId::from_bytes(self.key())
     }
@@ -152,21 +157,23 @@ impl Arbitrary {
     }
 
     fn identity(&mut self) -> Identity {
-        match self.number % 4 {
+        match self.number % 5 {
             0 => Identity::Operator,
             1 => Identity::Backend,
             2 => Identity::Agent(self.host_id()),
+            3 => Identity::Relay(self.relay_id()),
             _ => Identity::Server(self.process_id()),
         }
     }
 
     fn subject(&mut self) -> Subject {
-        match self.number % 6 {
+        match self.number % 7 {
             0 => Subject::Coordinator,
             1 => Subject::Fleet(self.fleet_id()),
             2 => Subject::Host(self.host_id()),
             3 => Subject::Process(self.process_id()),
             4 => Subject::GameSession(self.session_id()),
+            5 => Subject::Relay(self.relay_id()),
             _ => Subject::Peer(self.fingerprint()),
         }
     }
@@ -201,6 +208,9 @@ impl Arbitrary {
             rejoin_grace: self.millis(),
             admission: if self.flag() { Admission::Proof } else { Admission::Bearer },
             tell_reason: self.flag(),
+            relay: [RelayMode::Off, RelayMode::On, RelayMode::Required][self.below(3) as usize],
+            relay_packets_per_second: self.int(),
+            relay_bytes_per_second: self.int(),
         }
     }
 
@@ -211,6 +221,16 @@ impl Arbitrary {
             address: self.maybe(Self::ip),
             capacity: self.int(),
             applied_seq: self.long(),
+        }
+    }
+
+    pub fn relay(&mut self) -> RelayRow {
+        RelayRow {
+            id: self.relay_id(),
+            name: self.text(),
+            addresses: self.list(|it| SocketAddr::new(it.ip(), it.short())),
+            secret: self.int(),
+            rotated_ms: self.long(),
         }
     }
 
@@ -313,6 +333,7 @@ impl Arbitrary {
             Row::SigningKey(SigningKeyRow { key_id: self.short(), public_key: self.bytes() }),
             Row::Fleet(self.fleet()),
             Row::Host(self.host()),
+            Row::Relay(self.relay()),
             Row::JoinKey(self.join_key()),
             Row::Peer(PeerRow { fingerprint: self.fingerprint(), identity: self.identity() }),
             Row::Process(Box::new(self.process())),

@@ -41,7 +41,7 @@ fn a_newer_store_is_refused_with_both_versions() {
     let before = fs::read(home.path()).unwrap();
     let (error, told) = refusal(&home);
     assert!(matches!(error, StoreError::Newer { found: 7, .. }));
-    assert!(told.contains("version 7") && told.contains("up to 2") && told.contains("backup"), "{told}");
+    assert!(told.contains("version 7") && told.contains("up to 3") && told.contains("backup"), "{told}");
     assert_eq!(fs::read(home.path()).unwrap(), before);
 }
 

@@ -20,6 +20,7 @@ fn place(row: &Row) -> String {
         Row::SigningKey(row) => format!("signing key {}", row.key_id),
         Row::Fleet(row) => format!("fleet {}", row.name),
         Row::Host(row) => format!("host {}", row.id),
+        Row::Relay(row) => format!("relay {}", row.id),
         Row::JoinKey(row) => format!("join key {:?}", row.secret_sha256),
         Row::Peer(row) => format!("peer {}", row.fingerprint),
         Row::Process(row) => format!("process {}", row.id),

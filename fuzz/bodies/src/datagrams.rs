@@ -81,6 +81,7 @@ fn ticket() -> Ticket {
         bearer: false,
         token: Blob::new(token.as_bytes()).expect("a token is short"),
         holder_key: Secret32::from_bytes(*holder_key.as_bytes()),
+        relays: List::default(),
     }
 }
 

@@ -127,7 +127,7 @@ impl History {
             Some(ServerDown::Wanted(wanted)) => self.apply(wanted),
             Some(ServerDown::ReportAck { through_seq }) => self.gate.acked(through_seq),
             Some(ServerDown::Clock { now_ms }) => self.gate.sync_clock(self.now, now_ms),
-            None => {}
+            Some(ServerDown::PlayerAt { .. }) | None => {} // not the gate's
         }
     }
 

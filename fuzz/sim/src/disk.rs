@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use playgate_core::fleet::FleetConfig;
 use playgate_core::rows::{
-    GameSessionRow, HostRow, Identity, JoinKeyRow, PeerRow, PlayerSessionRow, ProcessRow, Row, SigningKeyRow,
+    GameSessionRow, HostRow, Identity, JoinKeyRow, PeerRow, PlayerSessionRow, ProcessRow, RelayRow, Row, SigningKeyRow,
 };
 use playgate_protocol::api::Event;
-use playgate_protocol::{Fingerprint, FleetId, GameSessionId, HostId, PlayerSessionId, ServerProcessId, TimeMs};
+use playgate_protocol::{
+    Fingerprint, FleetId, GameSessionId, HostId, PlayerSessionId, RelayId, ServerProcessId, TimeMs,
+};
 
 /// All rows, by their keys.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +22,8 @@ pub struct Image {
     pub fleets: BTreeMap<FleetId, FleetConfig>,
     /// Hosts.
     pub hosts: BTreeMap<HostId, HostRow>,
+    /// Relays.
+    pub relays: BTreeMap<RelayId, RelayRow>,
     /// Join keys.
     pub join_keys: BTreeMap<[u8; 32], JoinKeyRow>,
     /// Bound keys.
@@ -63,6 +67,7 @@ impl Image {
             Row::ForgetSigningKey(key) => drop(self.signing.remove(&key)),
             Row::Fleet(row) => drop(self.fleets.insert(row.name.clone(), row)),
             Row::Host(row) => drop(self.hosts.insert(row.id, row)),
+            Row::Relay(row) => drop(self.relays.insert(row.id, row)),
             Row::JoinKey(row) => drop(self.join_keys.insert(row.secret_sha256, row)),
             Row::ForgetJoinKey(key) => drop(self.join_keys.remove(&key)),
             Row::Peer(PeerRow { fingerprint, identity }) => {
@@ -105,6 +110,7 @@ impl Image {
         let rows = rows.chain(self.processes.values().map(|row| Row::Process(Box::new(row.clone()))));
         let rows = rows.chain(peers.map(Row::Peer));
         let rows = rows.chain(self.join_keys.values().cloned().map(Row::JoinKey));
+        let rows = rows.chain(self.relays.values().cloned().map(Row::Relay));
         let rows = rows.chain(self.hosts.values().cloned().map(Row::Host));
         let rows = rows.chain(self.fleets.values().cloned().map(Row::Fleet));
         let rows = rows.chain(self.signing.values().copied().map(Row::SigningKey));

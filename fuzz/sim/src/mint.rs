@@ -77,11 +77,12 @@ impl KeyFile {
         Some(Ticket {
             player_session: row.id,
             game_session: row.game_session,
-            addresses: List::first_of([order.address]),
+            addresses: List::first_of(order.is_direct.then_some(order.address)),
             expires_at_ms: row.expires_at_ms,
             bearer: order.bearer,
             token: Blob::new(token.as_bytes()).expect("a token fits"),
             holder_key: Secret32::from_bytes(*holder_key.as_bytes()),
+            relays: List::default(), // no fleet here has a relay
         })
     }
 }

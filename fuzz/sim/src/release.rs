@@ -62,6 +62,8 @@ impl World {
                     let outcome = tickets.map(|made| Answer::Tickets(List::first_of(made))).ok_or_else(withdrawn);
                     self.send_down(conn, Down::Api(ApiDown { request, outcome }));
                 }
+                // No relay is linked in this world.
+                Output::Relay(..) | Output::RelaySecrets { .. } => unreachable!("nobody joined as a relay"),
                 Output::Close { .. } => self.coordinator_closes(conn, true),
             }
         }
@@ -79,6 +81,7 @@ impl World {
             Welcomed::Agent { host, applied_seq } => WelcomeRole::Agent { host, applied_seq },
             Welcomed::Backend => WelcomeRole::Backend,
             Welcomed::Operator => WelcomeRole::Operator,
+            Welcomed::Relay(_) => unreachable!("nobody joins as a relay"),
         }
     }
 }

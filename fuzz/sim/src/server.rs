@@ -363,6 +363,7 @@ impl World {
                 gate.acked(acked);
             }
             ServerDown::Clock { now_ms } => gate.sync_clock(local, now_ms),
+            ServerDown::PlayerAt { .. } => unreachable!("nobody joins as a relay"),
         }
         self.gate_events(server);
     }

@@ -110,9 +110,11 @@ pub(crate) fn changes_something(call: &OperatorCall) -> bool {
         OperatorCall::ListFleets
         | OperatorCall::ListHosts
         | OperatorCall::ListProcesses { .. }
-        | OperatorCall::ListEvents { .. } => false,
+        | OperatorCall::ListEvents { .. }
+        | OperatorCall::ListRelays => false,
         OperatorCall::StopProcess { .. }
         | OperatorCall::SetProcessesPerHost { .. }
-        | OperatorCall::CreateJoinKey(_) => true,
+        | OperatorCall::CreateJoinKey(_)
+        | OperatorCall::RotateRelaySecret { .. } => true,
     }
 }

@@ -3,8 +3,8 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use playgate_protocol::api::{Answer, CreateJoinKey, Event, FleetInfo, HostInfo, OperatorCall, ProcessInfo};
-use playgate_protocol::{Fingerprint, FleetId, JoinKey, JoinRole, OperatorKey, Secret32, ServerProcessId};
+use playgate_protocol::api::{Answer, CreateJoinKey, Event, FleetInfo, HostInfo, OperatorCall, ProcessInfo, RelayInfo};
+use playgate_protocol::{Fingerprint, FleetId, JoinKey, JoinRole, OperatorKey, RelayId, Secret32, ServerProcessId};
 
 use crate::backend::{self, Backend, only};
 use crate::config::Start;
@@ -83,6 +83,29 @@ impl Operator {
     pub async fn list_hosts(&self) -> Result<Vec<HostInfo>, CallFailed> {
         match self.call(OperatorCall::ListHosts).await? {
             Answer::Hosts(hosts) => Ok(hosts.into_vec()),
+            _ => Err(CallFailed::UnexpectedAnswer),
+        }
+    }
+
+    /// All relays.
+    ///
+    /// # Errors
+    /// [`CallFailed`]
+    pub async fn list_relays(&self) -> Result<Vec<RelayInfo>, CallFailed> {
+        match self.call(OperatorCall::ListRelays).await? {
+            Answer::Relays(relays) => Ok(relays.into_vec()),
+            _ => Err(CallFailed::UnexpectedAnswer),
+        }
+    }
+
+    /// Gives a relay a new secret. Passes sealed with the one before are taken until the next time, so that doing it twice
+    /// shuts out whoever has an old pass and is not connected.
+    ///
+    /// # Errors
+    /// [`CallFailed`]
+    pub async fn rotate_relay_secret(&self, relay: RelayId) -> Result<(), CallFailed> {
+        match self.call(OperatorCall::RotateRelaySecret { relay }).await? {
+            Answer::Done => Ok(()),
             _ => Err(CallFailed::UnexpectedAnswer),
         }
     }

@@ -14,8 +14,9 @@
 //! use playgate_client::player::Ticket;
 //! use playgate_client::relay::{RelayAccess, RelaySocket};
 //!
-//! # async fn f(ticket: Ticket, relays: &[RelayAccess]) -> Result<(), Box<dyn std::error::Error>> {
-//! let socket = RelaySocket::open(relays, Duration::from_secs(5)).await?;
+//! # async fn f(ticket: Ticket) -> Result<(), Box<dyn std::error::Error>> {
+//! let relays: Vec<RelayAccess> = ticket.relay_accesses().collect();
+//! let socket = RelaySocket::open(&relays, Duration::from_secs(5)).await?;
 //! socket.join(&ticket, Duration::from_secs(10)).await?; // the same handshake, through the relay
 //! socket.send(b"hello, game").await?;
 //! let mut buffer = [0; 2048];
@@ -23,7 +24,10 @@
 //! # Ok(())
 //! # }
 //! ```
-//! Games with a loop of their own use [`PlayerFlow`], which neither waits nor reads a clock.
+//! Games with a loop of their own use [`PlayerFlow`], which neither waits nor reads a clock; those that cannot be changed use
+//! a [`Pump`].
+
+mod pump;
 
 use std::fmt;
 use std::io;
@@ -35,6 +39,7 @@ use playgate_protocol::List;
 use playgate_protocol::handshake::{JoinState, Joiner, TicketUnusable};
 use playgate_protocol::relay::{FlowEvent, HEADER_BYTES, PAYLOAD_BYTES_MAX};
 pub use playgate_protocol::relay::{FlowState, PlayerFlow, RefuseCode, RelayAccess, SendError};
+pub use pump::{Pump, pump};
 use tokio::net::UdpSocket;
 
 use crate::limits::EARLY_DATAGRAMS_MAX;
@@ -260,37 +265,5 @@ fn no_flow(error: RelayError) -> JoinError {
         RelayError::Socket(error) => JoinError::Socket(error),
         RelayError::NoRelay => JoinError::BadTicket(TicketUnusable::NoAddress),
         RelayError::TimedOut | RelayError::Refused(_) | RelayError::Send(_) => JoinError::TimedOut,
-    }
-}
-
-/// Carries the datagrams of an unmodified game: it sends to `local`, which should be bound to loopback, and hears what
-/// its server says from there. Runs until the flow has ended.
-///
-/// The game may change its port; whoever sent last is the game.
-///
-/// # Errors
-/// [`RelayError`], when the flow is over or the socket fails.
-pub async fn pump(local: &UdpSocket, relay: &RelaySocket) -> Result<(), RelayError> {
-    let mut game: Option<SocketAddr> = None;
-    let (mut up, mut down) = ([0; 2_048], [0; PAYLOAD_BYTES_MAX]);
-    loop {
-        tokio::select! {
-            said = local.recv_from(&mut up) => match said {
-                Ok((len, from)) => {
-                    game = Some(from);
-                    // A payload that is too long, or that comes while the flow is being opened, is lost.
-                    let _ = relay.send(&up[..len]).await;
-                }
-                Err(error) if is_about_the_path(&error) => {}
-                Err(error) => return Err(RelayError::Socket(error)),
-            },
-            heard = relay.recv(&mut down) => {
-                let len = heard?;
-                if let Some(game) = game {
-                    // A game that is gone hears nothing.
-                    let _ = local.send_to(&down[..len], game).await;
-                }
-            }
-        }
     }
 }

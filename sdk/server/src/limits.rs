@@ -43,3 +43,6 @@ pub(crate) const KEY_FILE_BYTES_MAX: u64 = 4 * 1024;
 const _: () = assert!(REDIAL_MIN.as_millis() < REDIAL_MAX.as_millis());
 const _: () = assert!(BEAT_MIN.as_millis() <= BEAT_DEFAULT.as_millis());
 const _: () = assert!(REPORTS_IN_FLIGHT_MAX >= playgate_protocol::limits::REPORTS_PER_BATCH_MAX as u64);
+
+/// Players whose true address is remembered: the largest game session twice, in 12 MiB.
+pub(crate) const PLAYER_ADDRESSES_MAX: usize = 2 * 65_536;

@@ -120,6 +120,13 @@ impl Server {
         self.tell(|gate, now| gate.leave(now, player));
     }
 
+    /// Where a player who comes through a relay really is: what he has proven to the relay, as the coordinator says.
+    /// `None` for others, and until it is known, which may be after he has joined.
+    #[must_use]
+    pub fn player_address(&self, player: PlayerSessionId) -> Option<SocketAddr> {
+        self.0.shared.player_address(player)
+    }
+
     /// The game session is over, and its players with it. The process may get another one.
     pub fn end_session(&self) {
         self.tell_of_session(|gate, now| gate.end_session(now));

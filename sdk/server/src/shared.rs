@@ -1,15 +1,16 @@
 //! What the game's threads and the SDK's own thread share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use playgate_gate::{Gate, GateEvent};
-use playgate_protocol::ServerProcessId;
+use playgate_protocol::{PlayerSessionId, ServerProcessId};
 use tokio::sync::Notify;
 
 use crate::event::Event;
-use crate::limits::LINK_EVENTS_MAX;
+use crate::limits::{LINK_EVENTS_MAX, PLAYER_ADDRESSES_MAX};
 
 pub(crate) struct Shared {
     /// The gate's clock starts here.
@@ -42,6 +43,8 @@ pub(crate) struct State {
     pub(crate) delivered: bool,
     /// The SDK's thread is gone, or never was.
     pub(crate) over: bool,
+    /// Where players really are who come through a relay.
+    player_addresses: BTreeMap<PlayerSessionId, SocketAddr>,
     link_events: VecDeque<Event>,
     /// What the gate has for the game, and the game has not asked for yet.
     game_events: VecDeque<Event>,
@@ -60,6 +63,7 @@ impl Shared {
             is_ending: false,
             delivered: false,
             over: false,
+            player_addresses: BTreeMap::new(),
             link_events: VecDeque::new(),
             game_events: VecDeque::new(),
         };
@@ -98,6 +102,19 @@ impl Shared {
         state.link_events.push_back(event);
         drop(state);
         self.news.notify_waiters();
+    }
+
+    /// A relay knows where a player is. Of players of earlier game sessions nothing is kept beyond the bound.
+    pub(crate) fn player_is_at(&self, player: PlayerSessionId, address: SocketAddr) {
+        let mut state = self.lock();
+        if state.player_addresses.len() == PLAYER_ADDRESSES_MAX && !state.player_addresses.contains_key(&player) {
+            state.player_addresses.pop_first(); // ids sort by age
+        }
+        state.player_addresses.insert(player, address);
+    }
+
+    pub(crate) fn player_address(&self, player: PlayerSessionId) -> Option<SocketAddr> {
+        self.lock().player_addresses.get(&player).copied()
     }
 
     /// The next event; asking for it proves that the game is alive.

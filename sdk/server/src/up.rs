@@ -75,6 +75,7 @@ impl Up {
                 self.acked_seq = self.acked_seq.max(through_seq.min(self.sent_seq));
                 shared.gate(|gate, _| gate.acked(self.acked_seq));
             }
+            ServerDown::PlayerAt { player_session, address } => shared.player_is_at(player_session, address),
             ServerDown::Clock { now_ms } => {
                 shared.gate(|gate, now| gate.sync_clock(now, now_ms));
             }

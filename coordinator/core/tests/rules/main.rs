@@ -13,6 +13,7 @@ mod fleets;
 mod keys;
 mod players;
 mod refusals;
+mod relays;
 mod restart;
 mod retention;
 mod sessions;

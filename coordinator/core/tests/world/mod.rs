@@ -486,6 +486,7 @@ pub fn store(disk: &mut BTreeMap<String, Row>, row: Row) {
                 Row::SigningKey(row) => format!("signing {}", row.key_id),
                 Row::Fleet(row) => format!("fleet {}", row.name),
                 Row::Host(row) => format!("host {}", row.id),
+                Row::Relay(row) => format!("relay {}", row.id),
                 Row::JoinKey(row) => format!("join {:?}", row.secret_sha256),
                 Row::Peer(row) => format!("peer {}", row.fingerprint),
                 Row::Process(row) => format!("process {}", row.id),

@@ -53,6 +53,7 @@ impl Member {
             JoinRole::Server => HelloRole::Server { name: Name::lossy("rogue"), advertise: None, held_version: 0 },
             JoinRole::Agent => HelloRole::Agent { name: Name::lossy("rogue"), advertise: None, capacity: 0 },
             JoinRole::Backend => HelloRole::Backend,
+            JoinRole::Relay => HelloRole::Relay { name: Name::lossy("rogue"), addresses: List::default(), secret: 0 },
         };
         stream.write(&hello(role, credential, VersionRange::OURS)).await?;
         match stream.read::<Greeting>().await? {

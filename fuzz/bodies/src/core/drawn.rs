@@ -17,6 +17,7 @@ impl History {
         ids.extend(self.mem.sessions.keys().rev().take(6).map(|id| *id.as_bytes()));
         ids.extend(self.mem.processes.keys().rev().take(6).map(|id| *id.as_bytes()));
         ids.extend(self.mem.players.keys().rev().take(12).map(|id| *id.as_bytes()));
+        ids.extend(self.mem.relays.keys().take(2).map(|id| *id.as_bytes()));
         ids.extend(self.mem.hosts.keys().take(2).map(|id| *id.as_bytes()));
         let texts = ["f", "g", "p0", "p1", "p2", "k0", "k1", "r0", "r1", "h"].map(str::to_owned).to_vec();
         let servers = self.facts.links.values().filter_map(|identity| match identity {

@@ -9,8 +9,9 @@ use playgate_protocol::api::{
     BackendCall, BackendUp, CreateGameSession, CreatePlayerSessions, GameSessionStatus, OperatorCall, OperatorUp,
     PlayerSessionStatus,
 };
+use playgate_protocol::relay::{RelayBeat, RelayDown, RelayUp};
 use playgate_protocol::server::{Beat, PlayerOutcome, Report, ReportBatch, ServerDown, ServerUp};
-use playgate_protocol::{FleetId, GameSessionId, HostId, PlayerId, PlayerSessionId, ServerProcessId};
+use playgate_protocol::{FleetId, GameSessionId, HostId, PlayerId, PlayerSessionId, RelayId, ServerProcessId};
 use playgate_sim::disk::{Change, Image};
 
 /// A server whose floor is further ahead gets no reservations.
@@ -60,6 +61,8 @@ pub(super) struct Facts {
     // From here on nothing outlives the coordinator's process.
     pub(super) links: BTreeMap<LinkId, Identity>,
     pub(super) servers: BTreeMap<ServerProcessId, ServerFacts>,
+    /// What relays that are linked said of themselves last.
+    relays: BTreeMap<RelayId, RelayBeat>,
     /// Open calls and when they must be answered.
     pub(super) calls: BTreeMap<(LinkId, u64), u64>,
     pub(super) store_low: bool,
@@ -69,6 +72,7 @@ impl Facts {
     pub(super) fn forget_what_is_not_kept(&mut self) {
         self.links.clear();
         self.servers.clear();
+        self.relays.clear();
         self.calls.clear();
         self.store_low = false;
     }
@@ -91,6 +95,7 @@ impl Facts {
         match input {
             Input::Server(link, _) => identity(link).filter(|who| matches!(who, Identity::Server(_))),
             Input::Agent(link, _) => identity(link).filter(|who| matches!(who, Identity::Agent(_))),
+            Input::Relay(link, _) => identity(link).filter(|who| matches!(who, Identity::Relay(_))),
             Input::Backend(link, _) => {
                 identity(link).filter(|who| matches!(who, Identity::Backend | Identity::Operator))
             }
@@ -115,7 +120,15 @@ impl Facts {
                     self.agent_reports.insert(host, applied.max(through));
                 }
             }
+            (Input::Relay(_, RelayUp::Beat(beat)), Some(Identity::Relay(relay))) => {
+                if beat.secret <= mem.relays[&relay].secret {
+                    self.relays.insert(relay, *beat);
+                }
+            }
             (Input::Closed(link), _) => {
+                if let Some(Identity::Relay(relay)) = self.links.get(link) {
+                    self.relays.remove(relay);
+                }
                 self.links.remove(link);
                 self.calls.retain(|(of, _), _| of != link);
             }
@@ -235,6 +248,18 @@ impl Facts {
             Output::Launch { .. } | Output::Stop { .. } | Output::AgentAck { .. } | Output::AgentClock { .. } => {
                 assert!(matches!(to, Some(Identity::Agent(_))), "{output:?} for {to:?}");
             }
+            Output::Relay(_, message) => {
+                assert!(matches!(to, Some(Identity::Relay(_))), "{output:?} for {to:?}");
+                if let RelayDown::Revoke(over) = message {
+                    let holds = |id| mem.players.get(&id).is_some_and(|row| row.ended_ms.is_none() && !row.revoking);
+                    let wrong = over.iter().find(|over| holds(over.player_session));
+                    assert_eq!(wrong, None, "a relay ends the flow of a player who holds his slot");
+                }
+            }
+            Output::RelaySecrets { relay, number, .. } => {
+                assert_eq!(to, Some(Identity::Relay(*relay)));
+                assert_eq!(*number, mem.relays[relay].secret);
+            }
             Output::Answer { request, .. } | Output::Tickets { request, .. } => {
                 assert!(self.calls.remove(&(link, *request)).is_some(), "{output:?} is no answer to a call");
             }
@@ -257,11 +282,28 @@ impl Facts {
             }
             Welcomed::Backend => Identity::Backend,
             Welcomed::Operator => Identity::Operator,
+            Welcomed::Relay(relay) => {
+                self.relays.remove(relay); // what it said on an older link counts no more
+                Identity::Relay(*relay)
+            }
         };
-        if matches!(identity, Identity::Server(_) | Identity::Agent(_)) {
+        if matches!(identity, Identity::Server(_) | Identity::Agent(_) | Identity::Relay(_)) {
             assert!(!self.links.values().any(|other| *other == identity), "{identity:?} has two links");
         }
         self.links.insert(link, identity);
+    }
+
+    /// Whether some relay takes players: it has room, and a secret that is not too old.
+    pub(super) fn has_relay(&self, mem: &Image) -> bool {
+        self.relays.iter().any(|(relay, beat)| {
+            let secret = mem.relays[relay].secret;
+            let is_linked = self.links.values().any(|identity| *identity == Identity::Relay(*relay));
+            is_linked
+                && !beat.is_draining
+                && beat.flows < beat.flows_max
+                && beat.secret > 0
+                && beat.secret + 1 >= secret
+        })
     }
 
     /// Slots as the model counts them are those that the rows hold.

@@ -37,6 +37,7 @@ const STEPS_MAX: usize = 160;
 const OPERATOR_KEY: u8 = 1;
 const AGENT_KEY: u8 = 2;
 const BACKEND_KEY: u8 = 3;
+const RELAY_KEY: u8 = 4;
 
 /// The world around one core.
 struct History {
@@ -292,7 +293,12 @@ impl History {
             self.backend(BackendCall::GetTicket { player_session });
         }
         self.backend(BackendCall::ListGameSessions { fleet: None, after: None });
-        for call in [OperatorCall::ListFleets, OperatorCall::ListHosts, OperatorCall::ListEvents { after: 0 }] {
+        for call in [
+            OperatorCall::ListFleets,
+            OperatorCall::ListHosts,
+            OperatorCall::ListRelays,
+            OperatorCall::ListEvents { after: 0 },
+        ] {
             self.call(call);
         }
         self.call(OperatorCall::ListProcesses { fleet: None, after: None });

@@ -1,6 +1,7 @@
 //! What leaves is on the disk, and what is listed is what there is.
 
-use playgate_core::rows::Identity;
+use playgate_core::fleet::RelayMode;
+use playgate_core::rows::{Identity, RelayRow};
 use playgate_core::{Output, TicketOrder};
 use playgate_protocol::api::{Answer, BackendCall, GameSessionInfo, OperatorCall};
 use playgate_protocol::server::ServerDown;
@@ -58,6 +59,18 @@ pub(super) fn judge_answer(call: &OperatorCall, answer: &Answer, mem: &Image, fa
         (OperatorCall::ListFleets | OperatorCall::SetProcessesPerHost { .. }, Answer::Fleets(page)) => {
             let all = mem.fleets.values().map(|fleet| (fleet.name.clone(), fleet.processes_per_host));
             same_page(page.iter().map(|info| (info.id.clone(), info.processes_per_host)), all, 64);
+        }
+        (OperatorCall::ListRelays, Answer::Relays(page)) => {
+            let is_up = |relay| facts.links.values().any(|identity| *identity == Identity::Relay(relay));
+            let of = |row: &RelayRow| (row.id, row.addresses.clone(), row.secret, is_up(row.id));
+            same_page(
+                page.iter().map(|info| (info.id, info.addresses.clone(), info.secret, info.connected)),
+                mem.relays.values().map(of),
+                64,
+            );
+        }
+        (OperatorCall::RotateRelaySecret { relay }, Answer::Done) => {
+            assert!(mem.relays[relay].secret > 1, "a secret was not made");
         }
         (OperatorCall::ListHosts, Answer::Hosts(page)) => {
             let is_up = |host| facts.links.values().any(|identity| *identity == Identity::Agent(host));
@@ -118,11 +131,20 @@ fn judge_backend(call: &BackendCall, answer: &Answer, mem: &Image, facts: &Facts
 }
 
 /// A ticket is made of what its row says, for where its session is.
-pub(super) fn judge_order(order: &TicketOrder, mem: &Image) {
+pub(super) fn judge_order(order: &TicketOrder, mem: &Image, facts: &Facts) {
     let row = &order.player_session;
     assert_eq!(mem.players.get(&row.id), Some(row), "a ticket is not what its row says");
     assert_eq!(mem.sessions[&row.game_session].process, Some(order.process), "a ticket for another process");
     assert_eq!(mem.processes[&order.process].address, Some(order.address), "a ticket leads elsewhere");
+    let mode = mem.fleets[&mem.sessions[&row.game_session].fleet].relay;
+    assert_eq!(order.is_direct, mode != RelayMode::Required, "the server's address is shown, or is not");
+    assert_eq!(order.relay.is_some(), mode != RelayMode::Off && facts.has_relay(mem), "{:?}", order.relay);
+    if let Some(relay) = &order.relay {
+        let known = &mem.relays[&relay.relay];
+        assert_eq!(relay.addresses, known.addresses);
+        assert!(relay.secret == known.secret || relay.secret + 1 == known.secret, "{relay:?} of {known:?}");
+        assert!(relay.use_by_ms >= row.expires_at_ms && relay.valid_until_ms >= relay.use_by_ms, "{relay:?}");
+    }
 }
 
 /// What is said of a session is what its row and its slots are.

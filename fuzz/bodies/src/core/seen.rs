@@ -9,6 +9,7 @@ use playgate_protocol::api::{
     Answer, BackendCall, ErrorCode, EventKind, GameSessionStatus, OperatorCall, PlayerSessionStatus, ProcessStatus,
 };
 use playgate_protocol::reason::{PlayerEnd, ProcessEnd, SessionEnd};
+use playgate_protocol::relay::RelayUp;
 use playgate_protocol::server::{PlayerOutcome, Report, ServerDown, ServerUp};
 use playgate_protocol::{Credential, HelloRole, RefusalReason};
 use serde::de::DeserializeOwned;
@@ -67,6 +68,7 @@ impl Seen {
                     }
                 }
             }
+            Input::Relay(_, message) => self.note("RelayUp", message),
             Input::Backend(_, up) => self.note("BackendCall", &up.call),
             Input::Operator(_, up) => {
                 self.note("OperatorCall", &up.call);
@@ -105,6 +107,7 @@ impl Seen {
             self.note("Output", output);
             match output {
                 Output::Server(_, message) => self.note("ServerDown", message),
+                Output::Relay(_, message) => self.note("RelayDown", message),
                 Output::Refuse { refusal, .. } => self.note("RefusalReason", refusal.reason),
                 Output::Answer { outcome: Ok(answer), .. } => self.note("Answer", answer),
                 Output::Answer { outcome: Err(error), .. } => self.note("ErrorCode", error.code),
@@ -132,6 +135,7 @@ pub fn expected() -> BTreeSet<(&'static str, String)> {
         ("AgentUp", of::<AgentUp>()),
         ("AgentReport", of::<AgentReport>()),
         ("LaunchError", of::<LaunchError>()),
+        ("RelayUp", of::<RelayUp>()),
         ("BackendCall", of::<BackendCall>()),
         ("OperatorCall", of::<OperatorCall>()),
         ("ServerDown", of::<ServerDown>()),
@@ -151,21 +155,24 @@ pub fn expected() -> BTreeSet<(&'static str, String)> {
     add("Answer", &of::<Answer>().iter().filter(|name| unless(name, "Tickets")).copied().collect::<Vec<_>>());
     // Thousands of calls that wait, or hundreds of revocations.
     add("ErrorCode", &of::<ErrorCode>().iter().filter(|name| unless(name, "Busy")).copied().collect::<Vec<_>>());
+    // Secrets are an output of their own until they are derived.
+    add("RelayDown", &["Revoke", "Clock"]);
     add("CloseWhy", &["Replaced", "Protocol", "Ended"]);
     add("fault", &["Restart", "FailedCommit"]);
     #[rustfmt::skip]
     add("Input", &[
         "ApplyFleet", "ApplySigningKey", "KeepSigningKeys", "ApplyOperator", "Opened", "Closed", "Server", "Agent",
-        "Backend", "Operator", "StoreLow", "ClockSkew",
+        "Relay", "Backend", "Operator", "StoreLow", "ClockSkew",
     ]);
     #[rustfmt::skip]
     add("Output", &[
         "Welcome", "Refuse", "Server", "Launch", "Stop", "AgentAck", "AgentClock", "Answer", "Tickets", "Close",
+        "Relay", "RelaySecrets",
     ]);
     // ForgetEvents takes ten thousand events.
     #[rustfmt::skip]
     add("Row", &[
-        "HighWater", "SigningKey", "Fleet", "Host", "JoinKey", "Peer", "Process", "GameSession", "PlayerSession",
+        "HighWater", "SigningKey", "Fleet", "Host", "Relay", "JoinKey", "Peer", "Process", "GameSession", "PlayerSession",
         "Event", "ForgetSigningKey", "ForgetJoinKey", "ForgetPeer", "ForgetProcess", "ForgetGameSession",
         "ForgetPlayerSession",
     ]);

@@ -3,6 +3,9 @@
 //!
 //! A step is a kind, a choice, a length and so many bytes.
 
+use std::net::SocketAddr;
+
+use playgate_core::fleet::{FleetConfig, RelayMode};
 use playgate_core::rows::{GameSessionRow, Identity, PlayerSessionRow, ProcessRow};
 use playgate_core::{Input, LinkId};
 use playgate_protocol::agent::{AgentReport, AgentReportBatch, AgentUp, ExitStatus, LaunchError, StopStep};
@@ -10,6 +13,7 @@ use playgate_protocol::api::{
     BackendCall, CreateGameSession, CreatePlayerSessions, GameSessionStatus, NewPlayer, OperatorCall,
 };
 use playgate_protocol::reason::PlayerEnd;
+use playgate_protocol::relay::{PlayerAt, RelayBeat, RelayUp};
 use playgate_protocol::server::{Beat, PlayerOutcome, Report, ReportBatch, ServerUp};
 use playgate_protocol::{
     Blob, Credential, Detail, Fingerprint, GameSessionId, HelloRole, HostId, JoinRole, List, PlayerId, Secret32,
@@ -288,7 +292,49 @@ impl History {
                 let Some(process) = self.process(first).map(|row| row.id) else { return };
                 self.call(OperatorCall::StopProcess { process, grace_ms: u32::from(first) * 100 });
             }
+            _ if first >= 128 => self.relay(first % 128),
             _ => self.audit(),
+        }
+    }
+
+    /// A relay joins, comes back, says how it is, or is told of.
+    fn relay(&mut self, first: u8) {
+        let link = self.link_of(|identity| matches!(identity, Identity::Relay(_)), 0);
+        let relay = self.mem.relays.values().next();
+        let (secret, id) = relay.map_or((0, None), |row| (row.secret, Some(row.id)));
+        let role = HelloRole::Relay {
+            name: "r".parse().expect("short"),
+            addresses: List::first_of([SocketAddr::from(([0, 0, 0, 0], 4_000))]),
+            secret: secret.saturating_sub(1),
+        };
+        let beat = |secret, flows, is_draining| RelayUp::Beat(RelayBeat { secret, flows, flows_max: 8, is_draining });
+        let said = match first % 9 {
+            0 => {
+                self.create_join_key(9, JoinRole::Relay, 1);
+                let credential = Credential::Join { secret: Secret32::from_bytes([9; 32]) };
+                return self.opened(key(super::RELAY_KEY), credential, role, false);
+            }
+            1 => return self.opened(key(super::RELAY_KEY), Credential::Bound, role, false),
+            2 => beat(secret, 0, false),
+            3 => beat(secret.saturating_sub(u32::from(first / 9 % 4)), u32::from(first / 9), first >= 64),
+            4 => beat(secret + 1, 0, false),
+            5 => {
+                let players = self.mem.players.values();
+                RelayUp::Players(List::first_of(players.filter_map(|row| {
+                    let process = self.mem.sessions.get(&row.game_session)?.process?;
+                    let address = SocketAddr::from(([198, 51, 100, 7], 40_000));
+                    Some(PlayerAt { player_session: row.id, process, address })
+                })))
+            }
+            6 => return id.into_iter().for_each(|relay| self.call(OperatorCall::RotateRelaySecret { relay })),
+            7 => return self.call(OperatorCall::ListRelays),
+            _ => {
+                let relay = [RelayMode::Off, RelayMode::On, RelayMode::Required][usize::from(first / 9 % 3)];
+                return self.input(Input::ApplyFleet(FleetConfig { relay, ..super::launched_fleet() }));
+            }
+        };
+        if let Some(link) = link {
+            self.input(Input::Relay(link, said));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Which answers there may be. A call or a hello is refused exactly if there is a reason to, and by one of the reasons;
 //! in which order they are looked at is not the model's business.
 
+use playgate_core::fleet::RelayMode;
 use playgate_core::rows::{GameSessionRow, Identity};
 use playgate_core::{Input, LinkId, Output, TicketOrder};
 use playgate_protocol::api::{
@@ -89,6 +90,7 @@ impl Facts {
                 when(ended(process), ProcessEnded);
             }
             (Some(Identity::Agent(_)), _) => when(!matches!(hello.role, HelloRole::Agent { .. }), WrongRole),
+            (Some(Identity::Relay(_)), _) => when(!matches!(hello.role, HelloRole::Relay { .. }), WrongRole),
             (Some(Identity::Backend), _) => when(hello.role != HelloRole::Backend, WrongRole),
             (Some(Identity::Operator), _) => {
                 when(!matches!(hello.role, HelloRole::Operator | HelloRole::Backend), WrongRole);
@@ -108,6 +110,7 @@ impl Facts {
                     HelloRole::Server { .. } => Some(JoinRole::Server),
                     HelloRole::Agent { .. } => Some(JoinRole::Agent),
                     HelloRole::Backend => Some(JoinRole::Backend),
+                    HelloRole::Relay { .. } => Some(JoinRole::Relay),
                     HelloRole::Operator => None,
                 };
                 when(key.is_some_and(|key| Some(key.role) != role), WrongRole);
@@ -126,6 +129,9 @@ impl Facts {
                     .when(!mem.fleets.contains_key(fleet), NotFound)
                     .when(*processes_per_host > 2_048, InvalidRequest),
                 OperatorCall::CreateJoinKey(create) => self.join_key_reasons(mem, create),
+                OperatorCall::RotateRelaySecret { relay } => {
+                    none.when(self.store_low, ErrorCode::StoreFull).when(!mem.relays.contains_key(relay), NotFound)
+                }
                 _ => none,
             };
         };
@@ -140,7 +146,9 @@ impl Facts {
             }
             BackendCall::GetTicket { player_session } => {
                 let row = mem.players.get(player_session);
+                let session = row.and_then(|row| mem.sessions.get(&row.game_session));
                 none.when(row.is_none(), NotFound)
+                    .when(session.is_some_and(|row| self.lacks_a_relay(mem, row)), ErrorCode::ServerUnavailable)
                     .when(row.is_some() && !self.slots.contains_key(player_session), PlayerSessionOver)
             }
             BackendCall::DescribePlayerSession { player_session } => {
@@ -195,6 +203,11 @@ impl Facts {
             .perhaps(at_once && fit, ErrorCode::FleetCapacityExceeded)
     }
 
+    /// Players of its fleet come through relays only, and there is none.
+    fn lacks_a_relay(&self, mem: &Image, row: &GameSessionRow) -> bool {
+        mem.fleets[&row.fleet].relay == RelayMode::Required && !self.has_relay(mem)
+    }
+
     fn takes_tokens(&self, process: ServerProcessId) -> bool {
         let server = self.servers.get(&process);
         self.is_linked(process) && server.is_some_and(|server| !server.runs_ahead && !server.known_keys().is_empty())
@@ -206,7 +219,11 @@ impl Facts {
             let over = made.len() != create.players.len() || made.iter().any(|id| !self.slots.contains_key(id));
             return Reasons::default()
                 .when(request != create, ErrorCode::IdempotentParameterMismatch)
-                .when(request == create && over, ErrorCode::PlayerSessionOver);
+                .when(request == create && over, ErrorCode::PlayerSessionOver)
+                .when(
+                    request == create && self.lacks_a_relay(mem, &mem.sessions[&create.session]),
+                    ErrorCode::ServerUnavailable,
+                );
         }
         let row = mem.sessions.get(&create.session);
         let mut players: Vec<_> = create.players.iter().map(|new| &new.player).collect();
@@ -224,6 +241,7 @@ impl Facts {
             .when(nobody || twice || !create.reservation_ms.is_none_or(lasts), ErrorCode::InvalidRequest)
             .when(row.is_some_and(|row| row.status != GameSessionStatus::Active), ErrorCode::InvalidGameSessionStatus)
             .when(!serves, ErrorCode::ServerUnavailable)
+            .when(row.is_some_and(|row| self.lacks_a_relay(mem, row)), ErrorCode::ServerUnavailable)
             .when(held().any(|slot| players.contains(&&slot.player)), ErrorCode::AlreadyReserved)
             .when(players.len() > free, ErrorCode::GameSessionFull)
     }
@@ -309,7 +327,7 @@ fn accepted(call: &OperatorCall, answer: Option<&Output>, mem: &Image, facts: &m
     }
     match answer {
         Some(Output::Answer { outcome: Ok(answer), .. }) => judge_answer(call, answer, mem, facts),
-        Some(Output::Tickets { orders, .. }) => orders.iter().for_each(|order| judge_order(order, mem)),
+        Some(Output::Tickets { orders, .. }) => orders.iter().for_each(|order| judge_order(order, mem, facts)),
         _ => {}
     }
 }

@@ -156,14 +156,20 @@ impl RelaySecret {
         Pass(pass)
     }
 
-    /// A pass for whoever just opened a flow. The salt follows from the claims and the opening, so that no salt is ever
-    /// used for two passes, and no randomness is needed.
+    /// A pass for whoever just opened a flow.
     #[must_use]
     pub fn reseal(&self, claims: &PassClaims, opening: &[&[u8]]) -> Pass {
+        self.seal_for(b"playgate v1 relay fresh pass", claims, opening)
+    }
+
+    /// The salt follows from the claims, so that no salt is ever used for two passes, and no randomness is needed: the
+    /// same claims for the same purpose on the same occasion give the same pass.
+    #[must_use]
+    pub fn seal_for(&self, purpose: &[u8], claims: &PassClaims, occasion: &[&[u8]]) -> Pass {
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.bytes));
-        context.update(b"playgate v1 relay fresh pass");
+        context.update(purpose);
         context.update(&encode(claims));
-        opening.iter().for_each(|part| context.update(part));
+        occasion.iter().for_each(|part| context.update(part));
         let salt = *context.sign().as_ref().first_chunk().expect("HMAC-SHA256 has 32 bytes");
         self.seal(claims, salt)
     }
