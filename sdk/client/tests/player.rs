@@ -25,6 +25,7 @@ fn ticket(addresses: &[SocketAddr]) -> Ticket {
         bearer: false,
         token: Blob::new(vec![3; 212]).unwrap(),
         holder_key: Secret32::from_bytes(HOLDER_KEY),
+        relays: List::default(),
     }
 }
 

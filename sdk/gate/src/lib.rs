@@ -60,6 +60,7 @@
 //! #     player_session: claims.player_session_id, game_session: session, expires_at_ms: claims.expires_at_ms,
 //! #     addresses: List::first_of(["127.0.0.1:7000".parse()?]), bearer: false, token: Blob::new(token.as_bytes())?,
 //! #     holder_key: Secret32::from_bytes(*holder_root.holder_key(token.as_bytes())?.as_bytes()),
+//! #     relays: List::default(),
 //! # };
 //! # let now = Duration::from_secs(1);
 //! # let player_address = "127.0.0.1:9000".parse()?;

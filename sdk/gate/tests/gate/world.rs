@@ -221,6 +221,7 @@ pub fn ticket_of(claims: &Claims<'_>, token: &[u8]) -> Ticket {
         bearer: false,
         token: Blob::new(token).unwrap(),
         holder_key: Secret32::from_bytes(holder_key),
+        relays: List::default(),
     }
 }
 

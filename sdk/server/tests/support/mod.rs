@@ -120,6 +120,7 @@ impl World {
             bearer: false,
             token: Blob::new(token.as_bytes()).unwrap(),
             holder_key: Secret32::from_bytes(*holder_key.as_bytes()),
+            relays: List::default(),
         }
     }
 }
