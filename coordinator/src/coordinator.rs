@@ -14,7 +14,6 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::config::CoordinatorConfig;
-use crate::directory;
 use crate::driver::Driver;
 use crate::keyfile::{KEY_FILE, KeyFile, KeyFileError, OPERATOR_KEY_FILE, write_operator_key};
 use crate::mint::Minter;
@@ -92,7 +91,7 @@ impl Coordinator {
     /// # Errors
     /// [`StartError`]; nothing is left half made that the next start would stumble over.
     pub fn open(config: CoordinatorConfig) -> Result<Self, StartError> {
-        directory::make(&config.data_dir).map_err(StartError::Io)?;
+        playgate_files::make_dir(&config.data_dir).map_err(StartError::Io)?;
         let database = config.data_dir.join(DATABASE_FILE);
         let mut store = Sqlite::open(&database).map_err(StartError::Store)?;
         let mut space = Guard::new(&database);

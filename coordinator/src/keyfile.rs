@@ -8,17 +8,15 @@
 //! A key file belongs to its store: back up both, restore both.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
 use playgate_protocol::TimeMs;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
-
-use crate::directory;
 
 /// The secrets' name in the data directory.
 pub const KEY_FILE: &str = "coordinator.keys";
@@ -120,8 +118,8 @@ impl KeyFile {
             quic_reset: Secret::random(random),
             connection_id: Secret::random(random),
         };
-        directory::make(directory).map_err(io)?;
-        write_private(directory, KEY_FILE, keys.to_text().as_bytes()).map_err(io)?;
+        playgate_files::make_dir(directory).map_err(io)?;
+        playgate_files::write_durable(&path, keys.to_text().as_bytes()).map_err(io)?;
         Ok(keys)
     }
 
@@ -221,23 +219,8 @@ impl KeyFile {
 /// # Errors
 /// [`KeyFileError::Io`].
 pub fn write_operator_key(directory: &Path, text: &str) -> Result<(), KeyFileError> {
-    write_private(directory, OPERATOR_KEY_FILE, text.as_bytes())
-        .map_err(|error| KeyFileError::Io { path: directory.join(OPERATOR_KEY_FILE), error })
-}
-
-/// All of it or nothing, and only for this user: a file of another name, synced, takes the name.
-fn write_private(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    let temporary = directory.join(format!(".{name}.new"));
-    // Left by a process that was killed; its rights are not to be trusted.
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&temporary, directory.join(name))?;
-    directory::sync(directory)
+    let path = directory.join(OPERATOR_KEY_FILE);
+    playgate_files::write_durable(&path, text.as_bytes()).map_err(|error| KeyFileError::Io { path, error })
 }
 
 fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<Vec<u8>>, D::Error> {

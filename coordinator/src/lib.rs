@@ -24,7 +24,6 @@
 pub mod clock;
 mod config;
 mod coordinator;
-mod directory;
 mod driver;
 pub mod keyfile;
 mod mint;

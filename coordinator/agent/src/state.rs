@@ -20,10 +20,11 @@ mod records;
 mod reports;
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use playgate_files::{DIR_MODE, FILE_MODE, write_durable, write_whole};
 use playgate_link::Identity;
 use playgate_protocol::{Fingerprint, HostId, ServerProcessId};
 use serde::{Deserialize, Serialize};
@@ -34,9 +35,6 @@ pub(crate) use lock::Lock;
 pub(crate) use records::{Phase, Record, ids_in};
 pub(crate) use reports::ReportFiles;
 
-/// Only the user of the agent may look into what it writes.
-const FILE_MODE: u32 = 0o600;
-const DIR_MODE: u32 = 0o700;
 const BOUND_FILE: &str = "bound.json";
 
 /// The paths in one state directory.
@@ -67,7 +65,7 @@ impl StateDir {
     /// Makes what is missing.
     pub(crate) fn open(root: &Path) -> Result<Self, AgentError> {
         let root = std::path::absolute(root).map_err(AgentError::state(root))?;
-        make_durable(&root).map_err(AgentError::state(&root))?;
+        playgate_files::make_dir(&root).map_err(AgentError::state(&root))?;
         for dir in ["", "processes", "credentials", "logs", "reports"] {
             let dir = root.join(dir);
             let made = DirBuilder::new().recursive(true).mode(DIR_MODE).create(&dir);
@@ -133,50 +131,6 @@ impl StateDir {
 
 fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     write_whole(path, &serde_json::to_vec(value)?)
-}
-
-/// All of the content or nothing of it, readable by this user only.
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    write_aside(path, content)?;
-    fs::rename(aside(path), path)
-}
-
-/// The same, and it is still there after a loss of power.
-fn write_durable(path: &Path, content: &[u8]) -> io::Result<()> {
-    write_aside(path, content)?.sync_all()?;
-    fs::rename(aside(path), path)?;
-    path.parent().map_or(Ok(()), sync)
-}
-
-fn write_aside(path: &Path, content: &[u8]) -> io::Result<fs::File> {
-    let aside = aside(path);
-    let _ = fs::remove_file(&aside); // left behind by an agent that was killed here
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&aside)?;
-    file.write_all(content)?;
-    Ok(file)
-}
-
-fn aside(path: &Path) -> PathBuf {
-    path.with_extension("tmp")
-}
-
-/// Makes a directory, and those above it that are missing; its name is still there after a loss of power.
-fn make_durable(directory: &Path) -> io::Result<()> {
-    let Some(parent) = directory.parent() else { return Ok(()) };
-    if !directory.is_dir() {
-        make_durable(parent)?;
-        DirBuilder::new().mode(DIR_MODE).create(directory)?;
-    }
-    // Also when it is there already: a start before this one may have failed between the two.
-    match sync(parent) {
-        // Whoever made it there had more rights than this user.
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
-        synced => synced,
-    }
-}
-
-fn sync(directory: &Path) -> io::Result<()> {
-    fs::File::open(directory)?.sync_all()
 }
 
 fn remove(path: &Path) {

@@ -11,8 +11,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::directory;
-
 /// Below this, facts are refused. Asked once a second, it leaves room for what a second can bring at most: 100,000
 /// player sessions of 300 bytes, in the log and in the table.
 pub const LOW_WATER_BYTES: u64 = 64 * 1024 * 1024;
@@ -65,7 +63,7 @@ impl Guard {
 
     fn look(&mut self) -> io::Result<Space> {
         self.free_bytes = 0;
-        let disk = rustix::fs::statvfs(directory::parent(&self.store).unwrap_or(&self.store))?;
+        let disk = rustix::fs::statvfs(playgate_files::parent(&self.store).unwrap_or(&self.store))?;
         self.free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
         let low_water_bytes = match self.last {
             Space::Ok => self.low_water_bytes,

@@ -18,7 +18,7 @@ use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
-use crate::{clock, directory};
+use crate::clock;
 
 use super::lock::Lock;
 use super::record::{Field, Put, Record, Take};
@@ -195,7 +195,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.execute_batch(SETTINGS).map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     schema::migrate(&mut connection, found).map_err(sqlite)?;
-    let synced = directory::parent(path).map_or(Ok(()), directory::sync);
+    let synced = playgate_files::parent(path).map_or(Ok(()), playgate_files::sync_dir);
     synced.map_err(|e| StoreError::from_io(path, "sync the directory", &e))?;
     Ok(connection)
 }

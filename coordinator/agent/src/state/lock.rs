@@ -5,11 +5,11 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use playgate_files::FILE_MODE;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use tokio::time::{Duration, Instant, sleep};
 
-use super::FILE_MODE;
 use crate::error::AgentError;
 use crate::limits::LOCK_WAIT;
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
+use playgate_files::write_whole;
 use playgate_protocol::agent::AgentReport;
 
-use super::{StateDir, remove, write_json, write_whole};
+use super::{StateDir, remove, write_json};
 use crate::error::AgentError;
 
 /// The reports on disk, and those that are still to be written.
