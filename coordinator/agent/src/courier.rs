@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use playgate_link::{Backoff, CloseCode, DialError, Dialer, FrameReceiver, FrameSender, IntroduceError, RecvError};
-use playgate_protocol::{
-    Credential, Fingerprint, Hello, HelloRole, HostId, Refusal, RefusalReason, Secret32, Text, VersionRange,
-    WelcomeRole,
-};
+use playgate_link::{Backoff, CloseCode, Dialer, FrameReceiver, FrameSender, Outlook, RecvError};
+use playgate_protocol::{Credential, Fingerprint, Hello, HelloRole, HostId, Secret32, Text, VersionRange, WelcomeRole};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -38,16 +35,6 @@ struct Welcomed {
     applied_seq: u64,
 }
 
-/// Why there is none.
-enum Failure {
-    /// It passes by itself.
-    Soon(String),
-    /// It passes when somebody does something, or when an overload is over.
-    Later(String, Duration),
-    /// It does not pass.
-    Never(AgentError),
-}
-
 impl Courier {
     /// Returns when the coordinator will not have this agent, or when nobody takes events any more.
     pub(crate) async fn run(mut self, seed: u64) {
@@ -63,15 +50,16 @@ impl Courier {
                     }
                     soon.next()
                 }
-                Err(Failure::Soon(problem)) => {
+                Err(Outlook::Soon(problem)) => {
                     tracing::warn!(coordinator = self.coordinator, problem, "no link to the coordinator");
                     soon.next()
                 }
-                Err(Failure::Later(problem, at_least)) => {
+                Err(Outlook::Later(problem, at_least)) => {
                     tracing::error!(coordinator = self.coordinator, problem, "the coordinator cannot be used");
                     later.next().max(at_least)
                 }
-                Err(Failure::Never(error)) => {
+                Err(Outlook::Never(refusal)) => {
+                    let error = AgentError::Refused(refusal);
                     tracing::error!(coordinator = self.coordinator, problem = %error, "the agent cannot go on");
                     let _ = self.events.send(Event::LinkRefused(error)).await;
                     return;
@@ -81,12 +69,12 @@ impl Courier {
         }
     }
 
-    async fn connect(&mut self) -> Result<Welcomed, Failure> {
+    async fn connect(&mut self) -> Result<Welcomed, Outlook> {
         let introduced = self.dialer.introduce(&self.coordinator, &self.fingerprint, &self.hello()).await;
-        let (welcome, sender, receiver) = introduced.map_err(judge)?;
+        let (welcome, sender, receiver) = introduced.map_err(Outlook::from)?;
         let WelcomeRole::Agent { host, applied_seq } = welcome.role else {
             sender.close(CloseCode::Protocol, "welcomed as something else than an agent");
-            return Err(Failure::Later("it takes this agent for something else".to_owned(), Duration::ZERO));
+            return Err(Outlook::Later("it takes this agent for something else".to_owned(), Duration::ZERO));
         };
         self.remember(host);
         Ok(Welcomed { sender, receiver, host, applied_seq })
@@ -127,64 +115,6 @@ impl Courier {
                     tracing::warn!(coordinator = self.coordinator, problem = %error, "lost the coordinator");
                     return self.events.send(Event::LinkDown).await;
                 }
-            }
-        }
-    }
-}
-
-/// Only who has shown the pinned key may end this agent. Whoever else answers at the address, in another version or in
-/// none of ours, is looked at again later.
-fn judge(error: IntroduceError) -> Failure {
-    match error {
-        IntroduceError::Refused(refusal) => refused(refusal),
-        error if error.needs_a_person() => Failure::Later(error.to_string(), Duration::ZERO),
-        IntroduceError::Dial(DialError::BadAddress { .. }) => Failure::Later(error.to_string(), Duration::ZERO),
-        // A listener with too many handshakes is one after a restart: it is done with them within seconds.
-        error => Failure::Soon(error.to_string()),
-    }
-}
-
-fn refused(refusal: Refusal) -> Failure {
-    match refusal.reason {
-        RefusalReason::Busy => {
-            let at_least = Duration::from_millis(refusal.retry_after_ms.into());
-            Failure::Later(format!("it is busy: {}", refusal.detail), at_least)
-        }
-        RefusalReason::VersionMismatch
-        | RefusalReason::UnknownKey
-        | RefusalReason::JoinKeyInvalid
-        | RefusalReason::CredentialTaken
-        | RefusalReason::WrongRole
-        | RefusalReason::ProcessEnded => Failure::Never(AgentError::Refused(refusal)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use playgate_link::CloseReason;
-
-    use super::*;
-
-    #[test]
-    fn nobody_without_the_pinned_key_ends_an_agent() {
-        let addr: SocketAddr = "192.0.2.1:7600".parse().unwrap();
-        let key = |byte| Fingerprint::from_bytes([byte; 32]);
-        for (error, soon) in [
-            (DialError::Unreachable { addr }, true),
-            (DialError::Busy { addr }, true),
-            (DialError::Refused { addr, reason: CloseReason::TimedOut }, true),
-            (DialError::BadAddress { addr }, false),
-            (DialError::NotPlaygate { addr }, false),
-            (DialError::WrongFingerprint { addr, expected: key(1), got: key(2) }, false),
-            (DialError::VersionMismatch { addr }, false),
-        ] {
-            let shown = error.to_string();
-            match judge(IntroduceError::Dial(error)) {
-                Failure::Soon(problem) => assert!(soon && problem == shown, "soon: {problem}"),
-                Failure::Later(problem, _) => assert!(!soon && problem == shown, "later: {problem}"),
-                Failure::Never(error) => panic!("the agent ended: {error}"),
             }
         }
     }

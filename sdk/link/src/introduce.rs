@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use playgate_protocol::{Fingerprint, Greeting, Hello, Refusal, Welcome};
+use playgate_protocol::{Fingerprint, Greeting, Hello, Refusal, RefusalReason, Welcome};
 use tokio::time::timeout;
 
 use crate::dialer::{DialError, Dialer};
@@ -96,6 +97,45 @@ impl IntroduceError {
                 DialError::WrongFingerprint { .. } | DialError::VersionMismatch { .. } | DialError::NotPlaygate { .. }
             )
         )
+    }
+}
+
+/// What to expect of another attempt. Only who has shown the pinned key can say that there is no use in it; whoever else
+/// answers at the address, in another version or in none of ours, is looked at again later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outlook {
+    /// It passes by itself; this is what is wrong.
+    Soon(String),
+    /// It passes when somebody does something, or when an overload is over: this is what is wrong, and the shortest wait.
+    Later(String, Duration),
+    /// It does not pass.
+    Never(Refusal),
+}
+
+impl From<IntroduceError> for Outlook {
+    fn from(error: IntroduceError) -> Self {
+        match error {
+            IntroduceError::Refused(refusal) => refused(refusal),
+            error if error.needs_a_person() => Self::Later(error.to_string(), Duration::ZERO),
+            IntroduceError::Dial(DialError::BadAddress { .. }) => Self::Later(error.to_string(), Duration::ZERO),
+            // A listener with too many handshakes is one after a restart: it is done with them within seconds.
+            error => Self::Soon(error.to_string()),
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Outlook {
+    match refusal.reason {
+        RefusalReason::Busy => {
+            let at_least = Duration::from_millis(refusal.retry_after_ms.into());
+            Outlook::Later(format!("it is busy: {}", refusal.detail), at_least)
+        }
+        RefusalReason::VersionMismatch
+        | RefusalReason::UnknownKey
+        | RefusalReason::JoinKeyInvalid
+        | RefusalReason::CredentialTaken
+        | RefusalReason::WrongRole
+        | RefusalReason::ProcessEnded => Outlook::Never(refusal),
     }
 }
 

@@ -94,7 +94,7 @@ pub use close::{CloseCode, CloseReason};
 pub use counters::ListenerCounters;
 pub use dialer::{DialError, Dialer};
 pub use identity::{Identity, IdentityError, SecretKeyBytes};
-pub use introduce::IntroduceError;
+pub use introduce::{IntroduceError, Outlook};
 pub use link::Link;
 pub use listener::{ListenConfig, Listener};
 pub use playgate_protocol::Fingerprint;

@@ -6,7 +6,7 @@ use playgate_protocol::{
 };
 
 use super::*;
-use crate::{CloseCode, IntroduceError};
+use crate::{CloseCode, CloseReason, DialError, Fingerprint, IntroduceError, Outlook};
 
 fn hello() -> Hello {
     Hello {
@@ -88,4 +88,29 @@ async fn somebody_else_at_the_address_is_for_a_person_to_look_at() {
     let introduce = async { net.dialer.introduce(&target, &pin, &hello()).await };
     let (outcome, refused) = soon(async { tokio::join!(introduce, accept) }).await;
     assert!(refused && outcome.unwrap_err().needs_a_person());
+}
+
+#[test]
+fn nobody_without_the_pinned_key_says_never() {
+    let addr: SocketAddr = "192.0.2.1:7600".parse().unwrap();
+    let key = |byte| Fingerprint::from_bytes([byte; 32]);
+    for (error, soon) in [
+        (DialError::Unreachable { addr }, true),
+        (DialError::Busy { addr }, true),
+        (DialError::Refused { addr, reason: CloseReason::TimedOut }, true),
+        (DialError::BadAddress { addr }, false),
+        (DialError::NotPlaygate { addr }, false),
+        (DialError::WrongFingerprint { addr, expected: key(1), got: key(2) }, false),
+        (DialError::VersionMismatch { addr }, false),
+    ] {
+        let shown = error.to_string();
+        let expected = if soon { Outlook::Soon(shown) } else { Outlook::Later(shown, Duration::ZERO) };
+        assert_eq!(Outlook::from(IntroduceError::Dial(error)), expected);
+    }
+    let refusal = |reason| Refusal { reason, detail: Text::lossy("no room"), retry_after_ms: 1_500 };
+    let outlook = |reason| Outlook::from(IntroduceError::Refused(refusal(reason)));
+    let busy = Outlook::Later("it is busy: no room".to_owned(), Duration::from_millis(1_500));
+    assert_eq!(outlook(RefusalReason::Busy), busy);
+    let unknown = RefusalReason::UnknownKey;
+    assert_eq!(outlook(unknown), Outlook::Never(refusal(unknown)));
 }
