@@ -27,13 +27,16 @@
 
 #![cfg(target_os = "linux")]
 
+pub mod command;
 mod config;
+mod control;
 mod os;
 mod relay;
 mod upstream;
 mod worker;
 
 pub use config::RelayConfig;
+pub use control::{CoreStatus, RelayServiceConfig, ServiceError, Status, run};
 pub use playgate_relay_core::{BadPrefix, Counters, DropReason, FlowInfo, Prefix, Secrets};
 pub use relay::{CoreView, Relay, StartError};
 pub use worker::Report;

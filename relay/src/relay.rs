@@ -249,12 +249,12 @@ fn allowed_cpus() -> Vec<usize> {
     (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
 }
 
-fn wall_clock_ms() -> TimeMs {
+pub(crate) fn wall_clock_ms() -> TimeMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn random<const LEN: usize>() -> [u8; LEN] {
+pub(crate) fn random<const LEN: usize>() -> [u8; LEN] {
     let mut bytes = [0; LEN];
     SystemRandom::new().fill(&mut bytes).expect("the operating system gives random bytes");
     bytes

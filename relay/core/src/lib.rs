@@ -26,3 +26,4 @@ mod table;
 pub use config::{BadPrefix, Config, Prefix, Secrets};
 pub use core::{Closed, Core, FlowInfo, Now, Output, Slot, Verdict};
 pub use counters::{Counters, DropReason};
+pub use revoked::Revoked;

@@ -6,29 +6,55 @@ use playgate_protocol::{PlayerSessionId, TimeMs};
 
 use crate::limits::REVOKED_MAX;
 
-/// Bounded: beyond the bound those that expire first are forgotten.
-#[derive(Default)]
-pub(crate) struct Revoked {
+/// Bounded: beyond [`REVOKED_MAX`] those that expire first are forgotten.
+#[derive(Debug, Default)]
+pub struct Revoked {
     until: BTreeMap<PlayerSessionId, TimeMs>,
     by_time: BTreeSet<(TimeMs, PlayerSessionId)>,
 }
 
 impl Revoked {
-    pub(crate) fn insert(&mut self, player_session: PlayerSessionId, until_ms: TimeMs) {
-        if let Some(before) = self.until.insert(player_session, until_ms) {
+    /// Says whether that was not known.
+    pub fn insert(&mut self, player_session: PlayerSessionId, until_ms: TimeMs) -> bool {
+        let before = self.until.insert(player_session, until_ms);
+        if before == Some(until_ms) {
+            return false;
+        }
+        if let Some(before) = before {
             self.by_time.remove(&(before, player_session));
         }
         self.by_time.insert((until_ms, player_session));
         if self.until.len() > REVOKED_MAX {
             self.forget_first();
         }
+        true
     }
 
-    pub(crate) fn contains(&self, player_session: &PlayerSessionId) -> bool {
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.until.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.until.is_empty()
+    }
+
+    /// Each with the time at which it may be forgotten, first one first.
+    pub fn iter(&self) -> impl Iterator<Item = (PlayerSessionId, TimeMs)> {
+        self.by_time.iter().map(|(until_ms, player_session)| (*player_session, *until_ms))
+    }
+
+    /// Whether this one may not pass.
+    #[must_use]
+    pub fn contains(&self, player_session: &PlayerSessionId) -> bool {
         self.until.contains_key(player_session)
     }
 
-    pub(crate) fn forget_expired(&mut self, now_ms: TimeMs) {
+    /// Forgets those whose passes have expired by themselves.
+    pub fn forget_expired(&mut self, now_ms: TimeMs) {
         while self.by_time.first().is_some_and(|(until, _)| *until <= now_ms) {
             self.forget_first();
         }
@@ -49,11 +75,11 @@ mod tests {
     fn the_first_to_expire_is_forgotten_first_and_none_is_kept_too_long() {
         let id = |n: usize| PlayerSessionId::from_bytes(u128::to_be_bytes(n as u128));
         let mut revoked = Revoked::default();
-        (0..=REVOKED_MAX).for_each(|n| revoked.insert(id(n), 1_000 + n as u64));
+        assert!((0..=REVOKED_MAX).all(|n| revoked.insert(id(n), 1_000 + n as u64)));
         assert!(!revoked.contains(&id(0)) && revoked.contains(&id(1)));
-        revoked.insert(id(1), 5_000_000);
+        assert!(!revoked.insert(id(1), 1_001) && revoked.insert(id(1), 5_000_000));
         revoked.forget_expired(1_010);
         assert!(revoked.contains(&id(1)) && !revoked.contains(&id(10)) && revoked.contains(&id(11)));
-        assert_eq!(revoked.until.len(), revoked.by_time.len());
+        assert_eq!((revoked.len(), revoked.iter().count()), (revoked.until.len(), revoked.until.len()));
     }
 }
