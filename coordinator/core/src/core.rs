@@ -60,8 +60,9 @@ pub struct Core {
     throttle: Throttle,
     /// Servers that are to hear what is wanted of them, at the end of the turn.
     pub(crate) wanted_due: BTreeSet<ServerProcessId>,
-    /// Player sessions that ended in this turn, for relays.
+    /// Whose flows end in this turn, and whose a little later.
     pub(crate) flows_over: Vec<FlowRevocation>,
+    pub(crate) flows_ending: BTreeSet<(TimeMs, PlayerSessionId)>,
     dirty: BTreeSet<RowKey>,
     events_written: u64,
     high_water_due: bool,
@@ -182,6 +183,7 @@ impl Core {
             throttle: Throttle::default(),
             wanted_due: BTreeSet::new(),
             flows_over: Vec::new(),
+            flows_ending: BTreeSet::new(),
             dirty: BTreeSet::new(),
             events_written: 0,
             high_water_due: true,
@@ -247,6 +249,7 @@ impl Core {
             Timer::ForgetPlayer(player) => self.forget_player(player),
             Timer::Launch(fleet, host) => self.reconcile(&fleet, host),
             Timer::RotateRelay(relay) => self.rotate_relay(relay),
+            Timer::EndFlows => self.end_flows(),
             Timer::Waiter(waiter) => self.waiter_overdue(waiter),
         }
     }

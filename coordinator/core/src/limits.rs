@@ -68,6 +68,8 @@ pub const RELAYS_MAX: usize = PAGE_MAX;
 pub const RELAY_SECRET_MS: u64 = 24 * 3_600_000;
 /// How long a flow may last that was opened with a ticket's pass; a longer game gets its ticket again.
 pub const FLOW_LIFE_MS: u64 = 12 * 3_600_000;
+/// From the end of a player who was in to the end of his flow: the game has this long to tell him.
+pub const FLOW_FAREWELL_MS: u64 = 2_000;
 /// Game sessions in one page: the largest is 2.5 KiB, so that the page fits a frame.
 pub const SESSIONS_PAGE: usize = 24;
 /// Processes in one page: the largest is 2.5 KiB with its output, so that the page fits a frame.

@@ -11,7 +11,7 @@ use playgate_protocol::{List, Name, PlayerSessionId, RefusalReason, RelayId, Tim
 use crate::core::{Core, Refused, RowKey, refused};
 use crate::fleet::{FleetConfig, RelayMode};
 use crate::io::{LinkId, Output, RelayOrder};
-use crate::limits::{FLOOR_AHEAD_MS_MAX, FLOW_LIFE_MS, RELAY_SECRET_MS, RELAYS_MAX};
+use crate::limits::{FLOOR_AHEAD_MS_MAX, FLOW_FAREWELL_MS, FLOW_LIFE_MS, RELAY_SECRET_MS, RELAYS_MAX};
 use crate::rows::{Identity, RelayRow};
 use crate::timers::Timer;
 
@@ -169,12 +169,30 @@ impl Core {
         FlowRevocation { player_session, until_ms }
     }
 
-    /// A player is not to be let through any more. Relays that are not linked ask when they are back.
+    /// A player is not to be let through any more: at once if he was never in, otherwise when the game has told him.
+    /// Relays that are not linked ask when they are back.
     pub(crate) fn end_flow(&mut self, player: PlayerSessionId) {
         let Some(row) = self.players.get(&player) else { return };
         let fleet = self.sessions.get(&row.game_session).map(|session| &session.row.fleet);
         let is_relayed = fleet.is_some_and(|fleet| self.fleet(fleet).config.relay != RelayMode::Off);
-        if is_relayed && self.relays.values().any(|relay| relay.link.is_some()) {
+        if !is_relayed || self.relays.values().all(|relay| relay.link.is_none()) {
+            return;
+        }
+        if row.joined_ms.is_none() {
+            let revocation = self.revocation(player);
+            return self.flows_over.push(revocation);
+        }
+        let at = self.now + FLOW_FAREWELL_MS;
+        self.flows_ending.insert((at, player));
+        self.timers.set_if_unset(Timer::EndFlows, at);
+    }
+
+    pub(crate) fn end_flows(&mut self) {
+        while let Some((at, player)) = self.flows_ending.first().copied() {
+            if at > self.now {
+                return self.timers.set(Timer::EndFlows, at);
+            }
+            self.flows_ending.pop_first();
             let revocation = self.revocation(player);
             self.flows_over.push(revocation);
         }

@@ -33,6 +33,8 @@ pub enum Timer {
     ForgetSession(GameSessionId),
     /// A fleet may launch again on a host.
     Launch(FleetId, HostId),
+    /// Players have been told, and their flows end.
+    EndFlows,
     /// A relay's secret is due to change.
     RotateRelay(RelayId),
     /// A waiting call is answered with the state as it is.

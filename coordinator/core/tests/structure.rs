@@ -32,7 +32,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "playgate-cli",
         &["playgate-protocol", "playgate-client", "playgate-coordinator", "playgate-core", "playgate-agent"],
     ),
-    ("arena", &["playgate-protocol", "playgate", "playgate-client", "playgate-coordinator", "playgate-agent"]),
+    (
+        "arena",
+        &[
+            "playgate-protocol",
+            "playgate",
+            "playgate-client",
+            "playgate-coordinator",
+            "playgate-agent",
+            "playgate-relay",
+        ],
+    ),
     ("playgate-abuse", &["playgate-protocol", "playgate-core", "playgate-link", "playgate", "playgate-client"]),
     ("playgate-sim", &["playgate-token", "playgate-protocol", "playgate-gate", "playgate-core", "playgate-agent-core"]),
     ("playgate-chaos", &["playgate-protocol", "playgate", "playgate-client"]),

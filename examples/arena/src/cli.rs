@@ -33,7 +33,11 @@ Properties of a game session:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show the five steps on real processes; exit code 0 if all went as it should. Linux only.
-    Demo,
+    Demo {
+        /// The players come through a relay, and the servers' addresses are hidden.
+        #[arg(long)]
+        relay: bool,
+    },
     /// Run a game server. It is launched by an agent, or finds a join key in PLAYGATE_JOIN_KEY.
     #[command(after_help = "Exit codes: 0 told to end, 1 cannot start or go on, 2 usage.")]
     Server {
@@ -67,6 +71,14 @@ pub enum Command {
         listen: SocketAddr,
         #[arg(long)]
         fleets: PathBuf,
+    },
+    /// The demo's relay; ends with its standard input.
+    #[command(hide = true)]
+    Relay {
+        #[arg(long)]
+        state: PathBuf,
+        #[arg(long)]
+        listen: SocketAddr,
     },
     /// The demo's agent; ends with its standard input.
     #[command(hide = true)]

@@ -22,11 +22,12 @@ use clap::Parser;
 use crate::cli::{Args, Command};
 
 fn main() -> ExitCode {
-    match Args::parse().command.unwrap_or(Command::Demo) {
-        Command::Demo => demo::run(),
+    match Args::parse().command.unwrap_or(Command::Demo { relay: false }) {
+        Command::Demo { relay } => demo::run(relay),
         Command::Server { port, name } => server::run(port, &name),
         Command::Bot { ticket_file, seconds, until_eof } => bot::run(&bot::Options { ticket_file, seconds, until_eof }),
         Command::Coordinator { data, listen, fleets } => services::coordinator(data, listen, &fleets),
+        Command::Relay { state, listen } => services::relay(state, listen),
         Command::Agent { state } => services::agent(state),
     }
 }

@@ -1,7 +1,7 @@
-//! The demo's coordinator and agent, each a process of its own. An operator runs `playgate coordinator` and
-//! `playgate agent`, which do the same.
+//! The demo's coordinator, agent and relay, each a process of its own. An operator runs `playgate coordinator`,
+//! `playgate agent` and `playgate relay`, which do the same.
 //!
-//! Both end with their standard input, so that they do not outlive the demo, however it ends.
+//! All end with their standard input, so that they do not outlive the demo, however it ends.
 
 use std::fmt::Display;
 use std::io::{self, Read as _};
@@ -13,6 +13,7 @@ use std::time::Duration;
 use playgate_agent::{AgentConfig, OnShutdown};
 use playgate_client::JoinKey;
 use playgate_coordinator::{Coordinator, CoordinatorConfig, read_fleets};
+use playgate_relay::RelayServiceConfig;
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
@@ -41,6 +42,20 @@ pub fn agent(state: PathBuf) -> ExitCode {
         let mut config = AgentConfig::from_join_key(key, state).map_err(text)?;
         config.on_shutdown = OnShutdown::StopAll { grace: STOP_GRACE };
         playgate_agent::run(config, end_of_stdin()).await.map_err(text)
+    })
+}
+
+pub fn relay(state: PathBuf, listen: SocketAddr) -> ExitCode {
+    serve(async move {
+        let mut config = match std::env::var(JOIN_KEY_VARIABLE) {
+            Ok(key) => {
+                RelayServiceConfig::from_join_key(JoinKey::from_text(&key).map_err(text)?, state).map_err(text)?
+            }
+            Err(_) => RelayServiceConfig::from_state(state).map_err(text)?,
+        };
+        config.relay.listen = listen;
+        config.relay.destinations = vec!["127.0.0.0/8".parse().map_err(text)?];
+        playgate_relay::run(config, end_of_stdin()).await.map_err(text)
     })
 }
 

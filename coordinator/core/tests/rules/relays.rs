@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use playgate_core::fleet::{FleetConfig, RelayMode};
-use playgate_core::limits::{RELAY_SECRET_MS, RELAYS_MAX};
+use playgate_core::limits::{FLOW_FAREWELL_MS, RELAY_SECRET_MS, RELAYS_MAX};
 use playgate_core::{Input, LinkId, Output, TicketOrder};
 use playgate_protocol::api::*;
 use playgate_protocol::relay::{FlowRevocation, PASS_LIFE_MS, PlayerAt, RelayAddresses, RelayBeat, RelayDown, RelayUp};
@@ -244,20 +244,37 @@ fn whoever_is_over_is_revoked_at_every_relay_and_in_one_frame_a_turn() {
     let ids: Vec<PlayerSessionId> = players.iter().map(|order| order.player_session.id).collect();
     world.player_report(process, &players[0], PlayerOutcome::Active { generation: 1, joined_ms: 1 });
     assert_eq!(revoked(&world, link), []);
-    let call = BackendCall::RevokePlayerSession { player_session: ids[0], timeout_ms: 60_000 };
-    world.call(OperatorCall::Backend(call));
-    let over = revoked(&world, link);
-    assert_eq!(over.iter().map(|over| over.player_session).collect::<Vec<_>>(), ids[..1], "before the server answers");
-    assert!(over[0].until_ms > world.now + PASS_LIFE_MS);
+    let over = |world: &World| {
+        let mut over: Vec<_> = revoked(world, link).iter().map(|over| over.player_session).collect();
+        over.sort_unstable();
+        over
+    };
+    let kick = |world: &mut World, player_session| {
+        world.call(OperatorCall::Backend(BackendCall::RevokePlayerSession { player_session, timeout_ms: 60_000 }));
+    };
+    kick(&mut world, ids[1]);
+    assert_eq!(over(&world), [ids[1]], "his token was not used, and never will be");
+    kick(&mut world, ids[0]);
+    world.silence(FLOW_FAREWELL_MS - 1);
+    assert_eq!(over(&world), [ids[1]], "the game tells him");
+    world.silence(1);
+    let mut expected = vec![ids[0], ids[1]];
+    expected.sort_unstable();
+    assert_eq!(over(&world), expected, "whether the server has answered or not");
+    let until = revoked(&world, link).iter().map(|over| over.until_ms).min().unwrap();
+    assert!(until > world.now + PASS_LIFE_MS - FLOW_FAREWELL_MS);
+
+    world.player_report(process, &players[2], PlayerOutcome::Active { generation: 1, joined_ms: 1 });
     world.outputs.clear();
     world.report(process, Report::SessionEnded { session, attempt: 1 });
-    let mut all: Vec<_> = revoked(&world, link).iter().map(|over| over.player_session).collect();
-    all.sort_unstable();
+    world.silence(FLOW_FAREWELL_MS);
     let mut expected = ids.clone();
     expected.sort_unstable();
+    let mut all = over(&world);
+    all.dedup();
     assert_eq!(all, expected);
     let frames = world.outputs.iter().filter(|output| matches!(output, Output::Relay(_, RelayDown::Revoke(_)))).count();
-    assert_eq!(frames, 1);
+    assert_eq!(frames, 2, "of him who was never in at once, of the others together");
 }
 
 #[test]

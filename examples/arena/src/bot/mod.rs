@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use playgate_client::player::{self, JoinError, Ticket};
+use playgate_client::relay::Pump;
 
 use crate::game::map::Map;
 use crate::game::{Intent, TICKS_PER_SECOND};
@@ -45,11 +46,33 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> ExitCode {
-    match ticket(options).and_then(|ticket| open(&ticket).map(|socket| (ticket, socket))) {
-        Ok((ticket, socket)) => Bot::new(ticket, socket).run(options),
-        Err(problem) => {
-            eprintln!("{problem}");
-            ExitCode::FAILURE
+    let outcome = ticket(options).and_then(|ticket| {
+        // The game knows nothing of relays: where there is one, a pump carries its datagrams.
+        let pump = through_a_relay(&ticket)?;
+        let ticket = pump.as_ref().map_or(ticket, Pump::ticket);
+        let socket = open(&ticket)?;
+        Ok(Bot::new(ticket, socket).run(options))
+    });
+    outcome.unwrap_or_else(|problem| {
+        eprintln!("{problem}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Where the ticket names relays and none answers, the server is asked directly, if the ticket says where it is.
+fn through_a_relay(ticket: &Ticket) -> Result<Option<Pump>, String> {
+    if ticket.relays.is_empty() {
+        return Ok(None);
+    }
+    match Pump::start(ticket, JOIN_TIME) {
+        Ok(pump) => {
+            println!("through the relay at {}", pump.relay());
+            Ok(Some(pump))
+        }
+        Err(error) if ticket.addresses.is_empty() => Err(error.to_string()),
+        Err(error) => {
+            println!("{error}; going straight to the server");
+            Ok(None)
         }
     }
 }

@@ -17,10 +17,10 @@ use crate::services::{JOIN_KEY_VARIABLE, LISTENING};
 const SERVERS: u32 = 2;
 
 /// Step 1: coordinator, agent, and the servers that the fleet asks for.
-pub async fn launch(home: &Path) -> Outcome<Stage> {
+pub async fn launch(home: &Path, relay: &str) -> Outcome<Stage> {
     let started = Instant::now();
     let exe = std::env::current_exe().map_err(Unexpected::because("path of this program"))?;
-    write_fleet(home, &exe)?;
+    write_fleet(home, &exe, relay)?;
     let mut coordinator = start_coordinator(home, &exe, "127.0.0.1:0")?;
     coordinator.line(LISTENING).await?;
     let key = read_operator_key(data_dir(home).join("operator.key")).map_err(Unexpected::because("operator.key"))?;
@@ -104,7 +104,7 @@ async fn end(stage: &mut Stage, service: Service) -> Outcome {
 }
 
 /// The fleet as an operator would write it; the mark is the demo's own.
-fn write_fleet(home: &Path, exe: &Path) -> Outcome {
+fn write_fleet(home: &Path, exe: &Path, relay: &str) -> Outcome {
     let text = format!(
         "\
 [[fleet]]
@@ -114,6 +114,7 @@ ports = \"27000-27099\"
 processes_per_host = {SERVERS}
 sessions_per_process = 0 # any number, one after the other
 tell_reason = true
+relay = {relay:?}
 env = {{ {MARK} = {:?} }}
 ",
         literal(path(exe)?),
@@ -135,6 +136,6 @@ pub fn data_dir(home: &Path) -> PathBuf {
     home.join("coordinator")
 }
 
-fn path(path: &Path) -> Outcome<&str> {
+pub fn path(path: &Path) -> Outcome<&str> {
     path.to_str().ok_or_else(|| Unexpected(format!("{} is not UTF-8", path.display())))
 }

@@ -4,6 +4,7 @@
 //!   script.rs ──► launch.rs, sessions.rs, players.rs   the five steps
 //!                 refusals.rs                          who is not let in
 //!                 outages.rs                           kill -9, and what it does not break
+//!   relayed.rs    the five steps through a relay
 //!   stage.rs      what is running, and what was checked so far
 //!   actor.rs      one child process        leftovers.rs   whoever outlives the demo
 //! ```
@@ -14,6 +15,7 @@ mod leftovers;
 mod outages;
 mod players;
 mod refusals;
+mod relayed;
 mod script;
 mod sessions;
 mod stage;
@@ -39,10 +41,16 @@ Here a coordinator, an agent, two servers of the game `arena` and its bots run a
 They go through the five steps of a server's life; on the way some players are refused, and some processes killed.
 ";
 
-pub fn run() -> ExitCode {
-    println!("{INTRODUCTION}");
+const RELAYED: &str = "\
+A relay stands before the game servers: players know its address and nobody else's, and every datagram is checked there.
+Coordinator, agent, relay, two servers of the game `arena` and its bots run as real processes on this machine.
+The relay is killed, and so is the coordinator; whoever plays plays on.
+";
+
+pub fn run(through_relay: bool) -> ExitCode {
+    println!("{}", if through_relay { RELAYED } else { INTRODUCTION });
     let started = Instant::now();
-    match play() {
+    match play(through_relay) {
         Ok(checks) => {
             println!("\nall five steps held: {checks} checks in {:.1} s", started.elapsed().as_secs_f64());
             println!("{}", where_to_go_on());
@@ -55,14 +63,14 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn play() -> Outcome<usize> {
+fn play(through_relay: bool) -> Outcome<usize> {
     let home =
         tempfile::Builder::new().prefix("arena-demo-").tempdir().map_err(Unexpected::because("temporary directory"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Unexpected::because("runtime"))?;
     let leftovers = Leftovers::of(home.path());
     let outcome = runtime.block_on(LocalSet::new().run_until(async {
-        let outcome = watch(home.path()).await;
+        let outcome = watch(home.path(), through_relay).await;
         match (outcome, leftovers.end(FAREWELL).await) {
             (Ok(_), Some(who)) => Err(Unexpected(format!("still running after the demo: {who}"))),
             (outcome, _) => outcome,
@@ -76,9 +84,14 @@ fn play() -> Outcome<usize> {
 }
 
 /// Plays the script; whatever ends it, everything the script holds is let go of before this returns.
-async fn watch(home: &Path) -> Outcome<usize> {
+async fn watch(home: &Path, through_relay: bool) -> Outcome<usize> {
     let home = home.to_owned();
-    let mut script = tokio::task::spawn_local(async move { script::play(&home).await });
+    let mut script = tokio::task::spawn_local(async move {
+        match through_relay {
+            true => relayed::play(&home).await,
+            false => script::play(&home).await,
+        }
+    });
     let interruption = tokio::select! {
         done = &mut script => {
             return done.unwrap_or_else(|panic| Err(Unexpected(format!("the demo itself broke: {panic}"))));

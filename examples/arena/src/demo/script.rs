@@ -8,7 +8,7 @@ use super::{launch, outages, players, refusals, sessions};
 
 /// Plays everything; answers how many expectations were checked, all of which held.
 pub async fn play(home: &Path) -> Outcome<usize> {
-    let mut stage = launch::launch(home).await?;
+    let mut stage = launch::launch(home, "off").await?;
     let arena = sessions::start(&mut stage).await?;
     let Cast { ann, ben, cleo, dan, latecomer } = players::join(&mut stage, &arena).await?;
     let dan = outages::drop_player(dan)?;

@@ -62,6 +62,7 @@ pub async fn pump(local: &UdpSocket, relay: &RelaySocket) -> Result<(), RelayErr
 pub struct Pump {
     ticket: Ticket,
     local: SocketAddr,
+    relay: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -79,7 +80,10 @@ impl Pump {
         let carry = async move {
             let opened = open(&relays, timeout).await;
             let (sockets, outcome) = match opened {
-                Ok((local, relay, at)) => (Some((local, relay)), Ok(at)),
+                Ok((local, relay, at)) => {
+                    let through = relay.relay();
+                    (Some((local, relay)), Ok((at, through)))
+                }
                 Err(error) => (None, Err(error)),
             };
             let _ = told.send(outcome); // whoever started this waits for it
@@ -91,15 +95,21 @@ impl Pump {
         };
         let run = move || runtime.block_on(carry);
         let thread = std::thread::Builder::new().name("playgate-pump".into()).spawn(run).map_err(RelayError::Socket)?;
-        let local = opened.recv().map_err(|_| RelayError::TimedOut)??;
+        let (local, relay) = opened.recv().map_err(|_| RelayError::TimedOut)??;
         let ticket = Ticket { addresses: List::first_of([local]), relays: List::default(), ..ticket.clone() };
-        Ok(Self { ticket, local, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { ticket, local, relay, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Where the game sends to, and hears from.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The relay.
+    #[must_use]
+    pub fn relay(&self) -> SocketAddr {
+        self.relay
     }
 
     /// The ticket, for a game that shows it through the pump.
