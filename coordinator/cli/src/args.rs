@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use playgate_core::fleet::{Millis, PortRange};
 use playgate_protocol::{FleetId, GameSessionId, JoinRole, PlayerSessionId, ServerProcessId};
+use playgate_relay::command::RelayCommand;
 
 /// Launch game servers, put matches on them, and let exactly the right players in.
 #[derive(Debug, Parser)]
@@ -50,12 +51,15 @@ pub enum Command {
     Coordinator(CoordinatorArgs),
     /// Run the agent of this host: it launches server processes and watches them.
     Agent(AgentArgs),
+    /// Run or watch the relay of this host: it stands before game servers and hides them.
+    #[command(subcommand, after_help = playgate_relay::command::AFTER_HELP)]
+    Relay(RelayCommand),
     /// Run everything for one fleet in one process, offline, with keys made on the spot.
     ///
     /// The everyday tool of a game developer. The state stays in ./.playgate-dev, where the other commands find it.
     #[command(after_help = "Example: playgate dev --processes 2 -- ./my-server --port {port}")]
     Dev(DevArgs),
-    /// Make join keys for agents, servers and backends.
+    /// Make join keys for agents, servers, backends and relays.
     #[command(subcommand)]
     Key(KeyCommand),
     /// Start, look at and stop game sessions.
@@ -149,7 +153,7 @@ pub struct DevArgs {
 pub enum KeyCommand {
     /// Make a join key and print it. It is a secret until its uses are spent.
     New {
-        /// For whom: agent, server or backend.
+        /// For whom: agent, server, backend or relay.
         role: JoinRole,
         /// For servers: which fleet they serve.
         #[arg(long)]

@@ -18,7 +18,9 @@ use crate::output::{json, list, one};
 /// Runs one command against the coordinator.
 pub async fn run(command: Command, operator: &Operator, format: OutputFormat) -> Result<(), Failure> {
     match command {
-        Command::Coordinator(_) | Command::Agent(_) | Command::Dev(_) => unreachable!("these call nobody"),
+        Command::Coordinator(_) | Command::Agent(_) | Command::Relay(_) | Command::Dev(_) => {
+            unreachable!("these call nobody")
+        }
         Command::Key(KeyCommand::New { role, fleet, uses, lifetime }) => {
             let key = operator.create_join_key(role, fleet, uses, duration(lifetime)).await?.to_text();
             match format {

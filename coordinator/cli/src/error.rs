@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use playgate_client::{CallFailed, ConnectError};
+use playgate_relay::command::CommandError;
 
 /// A failed command. Exit codes: 1 refused, 2 usage (by the argument parser), 3 not reached, 4 cannot start.
 #[derive(Debug)]
@@ -36,6 +37,12 @@ impl From<CallFailed> for Failure {
             _ => 1,
         };
         Self { code, text: error.to_string() }
+    }
+}
+
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
+        Self { code: error.exit_code(), text: error.to_string() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The `playgate` command: coordinator, agent, and everything an operator does by hand.
+//! The `playgate` command: coordinator, agent, relay, and everything an operator does by hand.
 
 mod args;
 mod calls;
@@ -43,6 +43,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     match command {
         Command::Coordinator(args) => serve::coordinator(args).await,
         Command::Agent(args) => serve::agent(args).await,
+        Command::Relay(command) => serve::relay(command, output).await,
         Command::Dev(args) => dev::run(args).await,
         command => calls::run(command, &connect::operator(key.as_deref()).await?, output).await,
     }
@@ -50,8 +51,9 @@ async fn run(args: Args) -> Result<(), Failure> {
 
 /// Services log what happens, tools only what is wrong. `PLAYGATE_LOG` overrules, for example `debug`.
 fn init_logging(args: &Args) {
-    let usual = match args.command {
+    let usual = match &args.command {
         Command::Coordinator(_) | Command::Agent(_) | Command::Dev(_) => "info",
+        Command::Relay(command) if command.is_service() => "info",
         _ => "warn",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("PLAYGATE_LOG");

@@ -1,4 +1,4 @@
-//! The services: coordinator and agent, until SIGTERM or Ctrl-C.
+//! The services: coordinator, agent and relay, until SIGTERM or Ctrl-C.
 
 use std::io::Read;
 use std::time::Duration;
@@ -6,9 +6,10 @@ use std::time::Duration;
 use playgate_agent::{AgentConfig, OnShutdown};
 use playgate_coordinator::{Coordinator, CoordinatorConfig, read_fleets};
 use playgate_protocol::JoinKey;
+use playgate_relay::command::RelayCommand;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{AgentArgs, CoordinatorArgs};
+use crate::args::{AgentArgs, CoordinatorArgs, OutputFormat};
 use crate::error::Failure;
 
 /// From SIGTERM to SIGKILL when an agent takes its servers with it.
@@ -62,6 +63,11 @@ pub async fn agent(args: AgentArgs) -> Result<(), Failure> {
         config.on_shutdown = OnShutdown::StopAll { grace: STOP_GRACE };
     }
     playgate_agent::run(config, told_to_stop()).await.map_err(|error| setup(&error))
+}
+
+pub async fn relay(command: RelayCommand, format: OutputFormat) -> Result<(), Failure> {
+    let json = format == OutputFormat::Json;
+    command.execute(json, told_to_stop()).await.map_err(Failure::from)
 }
 
 /// From the file, standard input or the environment; never from the command line, where everybody could read it.

@@ -73,12 +73,17 @@ fn things_that_are_not_there_are_named() {
         ("session describe gs-short".to_owned(), USAGE, ["gs-short", "gs-"]),
         (format!("session describe {ps}"), USAGE, [&ps, "gs-"]),
         ("key new king".to_owned(), USAGE, ["king", "agent, server, backend"]),
+        ("relay run".to_owned(), USAGE, ["--to <PREFIX>", "required"]),
+        ("relay run --to 10.0.0.1/8".to_owned(), USAGE, ["10.0.0.1/8", "not an address prefix like 10.0.0.0/8"]),
+        ("relay run --to 10.0.0.0/8".to_owned(), CANNOT_START, ["--join-key", "playgate key new relay"]),
+        ("relay top".to_owned(), CANNOT_START, ["playgate-relay/control.sock", "--state"]),
         ("dev --ports 9-1 -- x".to_owned(), USAGE, ["9-1", "7000-7099"]),
         ("status --operator-key nowhere".to_owned(), CANNOT_START, ["nowhere", "cannot be read"]),
         ("status --operator-key fleets.toml".to_owned(), CANNOT_START, ["fleets.toml", "should begin with"]),
     ] {
         shell.run(&command).says(code, &parts);
     }
+    assert_eq!(shell.run("key new relay").code, Some(0), "every role has its keys");
     Shell::new().run("status").says(CANNOT_START, &["no operator key", "playgate-data/operator.key", "--operator-key"]);
     assert_eq!(shell.run("status").code, Some(0), "it lives on");
     stop(coordinator);

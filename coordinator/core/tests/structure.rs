@@ -30,7 +30,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "playgate-cli",
-        &["playgate-protocol", "playgate-client", "playgate-coordinator", "playgate-core", "playgate-agent"],
+        &[
+            "playgate-protocol",
+            "playgate-client",
+            "playgate-coordinator",
+            "playgate-core",
+            "playgate-agent",
+            "playgate-relay",
+        ],
     ),
     (
         "arena",

@@ -10,13 +10,14 @@ use playgate_relay_core::{Prefix, limits};
 /// From nothing to a relay.
 pub const AFTER_HELP: &str = "\
 A relay, from nothing:
-  playgate key new relay > relay.join                              1 where the operator's key is
-  playgate-relay run --join-key relay.join --to 10.0.0.0/8         2 where players reach it; the key is used once
-  playgate-relay top                                               3 what it does
+  playgate key new relay > relay.join                          1 where the operator's key is
+  playgate relay run --join-key relay.join --to 10.0.0.0/8     2 where players reach it
+  playgate relay top                                           3 what it does
 
-Players send to the relay, and the servers' addresses are in nothing they receive. Let servers take game traffic from
-their relays alone (a firewall), or whoever guesses an address goes around.
-The relay opens one socket for each flow: raise `ulimit -n` above the flows of all cores.
+The command playgate-relay does 2 and 3 alone, on hosts that need nothing else.
+Players see no server's address. Let servers take game traffic from their relays alone (a
+firewall), or whoever guesses an address goes around them. A relay has a socket for each flow:
+raise `ulimit -n` above the flows of all cores.
 
 Exit codes: 0 done, 2 usage, 4 cannot start here (the text says why).
 Logs go to standard error; PLAYGATE_LOG=debug shows more.";
