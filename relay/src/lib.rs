@@ -24,6 +24,23 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # How does it belong to a coordinator?
+//! [`run`] joins one and takes secrets, revocations and the time from it. All of it is kept in a state directory, so that
+//! the relay serves after its own restart without the coordinator.
+//! ```no_run
+//! use playgate_protocol::JoinKey;
+//! use playgate_relay::{RelayServiceConfig, run};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! // `playgate key new relay` prints the key. It is needed for the first start only.
+//! let key = JoinKey::from_text(&std::fs::read_to_string("relay.join")?)?;
+//! let mut config = RelayServiceConfig::from_join_key(key, "/var/lib/playgate-relay".into())?;
+//! config.relay.destinations.push("10.0.0.0/8".parse()?);
+//! run(config, std::future::pending()).await?;
+//! # Ok(())
+//! # }
+//! ```
 
 #![cfg(target_os = "linux")]
 

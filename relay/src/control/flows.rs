@@ -1,7 +1,7 @@
 //! Which flows are open, and which of them the coordinator was not told of.
 //!
 //! The threads of the relay write into it and the link reads from it. It holds at most one entry for each open flow, so
-//! nothing has to be dropped when the link is slow or away, and whoever holds the lock does so for a few entries.
+//! nothing has to be dropped when the link is slow or away, and nobody holds the lock for more than one list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
