@@ -219,31 +219,40 @@ impl Session {
         self.sender.queue(&RelayDown::Revoke(List::first_of([revocation]))).unwrap();
     }
 
-    pub async fn heard(&mut self) -> RelayUp {
-        let message = timeout(PATIENCE, self.receiver.recv()).await.expect("something should come");
-        let message = message.expect("the link should last");
+    async fn heard(&mut self) -> RelayUp {
+        let message = self.receiver.recv().await.expect("the link should last");
         if matches!(message, RelayUp::Beat(_)) {
             let _ = self.sender.queue(&RelayDown::Clock { now_ms: 1 });
         }
         message
     }
 
-    pub async fn beat(&mut self, wanted: impl Fn(&RelayBeat) -> bool) -> RelayBeat {
-        loop {
-            if let RelayUp::Beat(beat) = self.heard().await
-                && wanted(&beat)
-            {
-                return beat;
+    /// The first such message. Beats never end, so the patience is for all of it.
+    async fn first<T>(&mut self, wanted: impl Fn(RelayUp) -> Option<T>) -> T {
+        let wait = async {
+            loop {
+                if let Some(found) = wanted(self.heard().await) {
+                    return found;
+                }
             }
-        }
+        };
+        timeout(PATIENCE, wait).await.expect("such a message should come")
+    }
+
+    pub async fn beat(&mut self, wanted: impl Fn(&RelayBeat) -> bool) -> RelayBeat {
+        self.first(|message| match message {
+            RelayUp::Beat(beat) if wanted(&beat) => Some(beat),
+            _ => None,
+        })
+        .await
     }
 
     pub async fn players(&mut self) -> Vec<PlayerAt> {
-        loop {
-            if let RelayUp::Players(list) = self.heard().await {
-                return list.into_vec();
-            }
-        }
+        self.first(|message| match message {
+            RelayUp::Players(list) => Some(list.into_vec()),
+            RelayUp::Beat(_) => None,
+        })
+        .await
     }
 
     /// The next that are told, until as many are.
