@@ -179,6 +179,7 @@ impl Core {
     /// Takes a datagram from a player's side. What a verdict says to reply is in [`Core::reply`] until the next call.
     pub fn from_player(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) -> Verdict {
         let verdict = match datagram.first() {
+            _ if from.port() == 0 => Err(DropReason::Malformed),
             Some(b'P') => self.handshake(now, from, datagram),
             _ => self.carry(now, from, datagram),
         };

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum DropReason {
-    /// Neither a handshake datagram nor one of a flow.
+    /// Neither a handshake datagram nor one of a flow, or from port 0, to which nothing can be sent.
     Malformed,
     /// A kind that only a relay sends.
     WrongKind,

@@ -79,6 +79,11 @@ const DROPS: &[Row] = &[
     (DropReason::Malformed, |world| world.from(from(), &[9; 64])),
     (DropReason::Malformed, |world| world.from(from(), b"PR1H, and too short")),
     (DropReason::Malformed, |world| {
+        let mut hello = Datagram::<OPEN_BYTES>::new();
+        Hello { nonce: NONCE }.write(&mut hello);
+        world.from("192.0.2.1:0".parse().unwrap(), hello.as_slice()) // nothing can be sent there
+    }),
+    (DropReason::Malformed, |world| {
         let datagram = hand(world).datagram(DataKind::Ping, b"not 16 bytes");
         world.from(from(), &datagram)
     }),
