@@ -63,7 +63,7 @@ impl Sender {
 
     fn send_batch(&mut self, socket: BorrowedFd<'_>, arena: &[u8], datagrams: &[Outgoing], sent: &mut Sent) {
         let mut from = 0;
-        // Each turn gets rid of one datagram at least, or stops trying to segment.
+        // Each turn gets rid of one datagram at least.
         while from < datagrams.len() {
             let mut runs = [Run::default(); BATCH];
             let count = self.runs(&datagrams[from..], &mut runs);
@@ -73,7 +73,14 @@ impl Sender {
                     sent.taken += taken as u64;
                     from += taken;
                 }
-                Err(error) if self.segments && runs[0].count > 1 && cannot_segment(&error) => self.segments = false,
+                // One by one. Where the device cannot segment, that is so from here on; otherwise it is about this
+                // destination, which must not cost the others anything: its path takes less than a segment.
+                Err(error) if runs[0].count > 1 && cannot_segment(&error) => {
+                    let run = &datagrams[from..from + runs[0].count];
+                    Self { segments: false }.send_batch(socket, arena, run, sent);
+                    self.segments = !is_the_device(&error);
+                    from += run.len();
+                }
                 // Nobody listens at the server's port: told once, for something sent earlier.
                 Err(error) if error.raw_os_error() == Some(libc::ECONNREFUSED) => {
                     if call(socket, arena, &datagrams[from..], &runs[..1]).is_ok() {
@@ -165,9 +172,14 @@ fn call(socket: BorrowedFd<'_>, arena: &[u8], datagrams: &[Outgoing], runs: &[Ru
     usize::try_from(taken).map_err(|_| io::Error::last_os_error())
 }
 
-/// What devices without checksum offload say, and kernels before 4.18.
+/// A path that takes less than a segment is EINVAL, and EMSGSIZE to younger kernels.
 fn cannot_segment(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EOPNOTSUPP))
+    is_the_device(error) || matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EMSGSIZE))
+}
+
+/// What devices without checksum offload say.
+fn is_the_device(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EOPNOTSUPP))
 }
 
 fn is_full(error: &io::Error) -> bool {
@@ -245,6 +257,19 @@ mod tests {
         };
         assert_eq!(counts(true), [3, 1, 1, 1, 1, 1, 1]);
         assert_eq!(counts(false), [1; 9]);
+    }
+
+    /// Nothing can be sent to port 0, and anybody may write it as his source.
+    #[test]
+    fn a_destination_that_takes_nothing_costs_its_own_datagrams_only() {
+        let (from, to) = sockets();
+        let nowhere = "127.0.0.1:0".parse().ok();
+        let list = [nowhere, nowhere, to.local_addr().ok(), to.local_addr().ok()];
+        let mut sender = Sender::new();
+        let sent = sender.send(from.as_fd(), &[7; 8], &list.map(|to| Outgoing { to, start: 0, len: 8 }));
+        assert_eq!(sent, Sent { taken: 2, lost: 2 });
+        assert!(sender.segments, "the others' datagrams leave together as before");
+        assert_eq!(Received::new(0).receive(to.as_fd()).unwrap(), 2);
     }
 
     #[test]
