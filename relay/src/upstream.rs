@@ -67,9 +67,39 @@ impl Upstreams {
         };
         let from = self.send_from.iter().copied().find(|ip| ip.is_ipv4() == server.is_ipv4()).unwrap_or(anywhere);
         socket.bind(&SocketAddr::new(from, 0).into())?;
-        socket.connect(&server.into())?;
+        let socket = speak_with(socket.into(), server)?;
         // A kernel that grants less still works.
-        let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
-        Ok(socket.into())
+        let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(BUFFER_BYTES);
+        Ok(socket)
+    }
+}
+
+/// From here on nothing but the server's comes out of a socket that is bound and takes no time to be read.
+fn speak_with(socket: UdpSocket, server: SocketAddr) -> io::Result<UdpSocket> {
+    socket.connect(server)?;
+    // Between the two calls the port was open to anybody, and what came is still there. The server's is not: it has not
+    // heard of this port.
+    while socket.recv(&mut [0]).is_ok() {}
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_sent_before_the_socket_was_connected_is_not_the_servers() {
+        let [socket, server, stranger] = ["127.0.0.1:0"; 3].map(|at| UdpSocket::bind(at).unwrap());
+        socket.set_nonblocking(true).unwrap();
+        let at = socket.local_addr().unwrap();
+        stranger.send_to(b"I am your server", at).unwrap();
+        stranger.send_to(b"", at).unwrap();
+        let socket = speak_with(socket, server.local_addr().unwrap()).unwrap();
+        stranger.send_to(b"and still am", at).unwrap();
+        server.send_to(b"hello", at).unwrap();
+        let mut buffer = [0; 64];
+        let len = socket.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..len], b"hello");
+        assert!(socket.recv(&mut buffer).is_err());
     }
 }
