@@ -145,6 +145,80 @@ fn a_player_who_moves_plays_on() {
     assert_eq!(address, player.socket.local_addr().unwrap());
 }
 
+/// Eight datagrams are on the way at any moment, also when he moves. Echoes of those, and of what he sends until he has
+/// answered the path challenge, may go to where he was; all others come to where he is. Upstream nothing is lost.
+#[test]
+fn a_move_costs_what_was_on_the_way_down_and_nothing_else() {
+    const IN_FLIGHT: u32 = 8;
+    let (relay, _reports) = start(config("127.0.0.1:0"));
+    let mut player = Player::new(1, relay.local_addr(), server("127.0.0.1:0"));
+    player.open();
+    let number = |echo: &str| echo.rsplit_once(' ').unwrap().1.trim_start_matches('0').parse::<u32>().unwrap();
+    let (mut sent, mut port) = (0, None);
+    let mut send = |player: &mut Player| {
+        sent += 1;
+        player.send(format!("{sent:032}").as_bytes());
+        sent
+    };
+    for _ in 0..3 {
+        // He plays: an echo for each datagram, in their order, from one port.
+        let mut next = send(&mut player);
+        for _ in 1..IN_FLIGHT {
+            send(&mut player);
+        }
+        for _ in 0..200 {
+            let echo = player.until(|_, echo| echo.map(|echo| String::from_utf8(echo.to_vec()).unwrap()));
+            let from = echo.split_once(' ').unwrap().0.to_owned();
+            assert_eq!(*port.get_or_insert(from.clone()), from, "the server sees him at one port");
+            assert_eq!(number(&echo), next);
+            next += 1;
+            send(&mut player);
+        }
+        // He moves, and sends until he is asked whether he is there; he is asked at most five times a second.
+        let before = std::mem::replace(&mut player.socket, Player::socket(relay.local_addr()));
+        let deadline = Instant::now() + PATIENCE;
+        let last_before_the_response = loop {
+            let last = send(&mut player);
+            let mut buffer = [0; 2_048];
+            player.socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            if let Ok((len, from)) = player.socket.recv_from(&mut buffer) {
+                let event = player.flow.handle(player.started.elapsed(), from, &buffer[..len]);
+                assert_eq!(event, FlowEvent::Control, "nothing comes before the challenge");
+                let response = player.flow.poll_transmit().unwrap();
+                player.socket.send_to(response.as_slice(), from).unwrap();
+                break last;
+            }
+            assert!(Instant::now() < deadline, "no challenge");
+        };
+        let after_the_response = send(&mut player);
+        let mut here = Vec::new();
+        while here.last() != Some(&after_the_response) {
+            let echo = player.until(|_, echo| echo.map(|echo| String::from_utf8(echo.to_vec()).unwrap()));
+            here.push(number(&echo));
+        }
+        before.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let mut buffer = [0; 2_048];
+        let mut lost = Vec::new();
+        while let Ok((len, from)) = before.recv_from(&mut buffer) {
+            if let FlowEvent::Payload(echo) = player.flow.handle(player.started.elapsed(), from, &buffer[..len]) {
+                lost.push(number(std::str::from_utf8(echo).unwrap()));
+            }
+        }
+        // The first of what was on the way went to the old address, the rest came to where he is; each once.
+        assert!(lost.last() <= Some(&last_before_the_response), "{lost:?} and {last_before_the_response}");
+        assert_eq!([lost, here].concat(), (next..=after_the_response).collect::<Vec<_>>());
+    }
+    let last = sent;
+    let deadline = Instant::now() + PATIENCE;
+    while relay.totals().up_datagrams < u64::from(last) {
+        assert!(Instant::now() < deadline, "{:?}", relay.totals());
+        thread::sleep(Duration::from_millis(20));
+    }
+    let totals = relay.totals();
+    assert_eq!((totals.up_datagrams, totals.down_datagrams, totals.moved), (last.into(), last.into(), 3));
+    assert_eq!(totals.drops_total(), 0);
+}
+
 #[test]
 fn after_a_restart_players_are_back_at_once_and_nothing_old_passes() {
     let first = config("127.0.0.1:0");
