@@ -189,7 +189,7 @@ pub fn remove_leftovers(prefix: &str) {
     let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
     for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.strip_prefix(prefix).is_some_and(|run| !crate::leftovers::is_running(run)) {
+        if name.strip_prefix(prefix).is_some_and(|run| !playgate_netns::process::is_running(run)) {
             unmount(&entry.path().join("data"));
             let _ = fs::remove_dir_all(entry.path()); // somebody else was faster
         }

@@ -2,24 +2,11 @@
 
 use std::fs;
 
+use playgate_netns::process::{is_running, stat};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Every process of a run has this variable, with the run's name as its value.
 pub const MARK: &str = "PLAYGATE_CHAOS_RUN";
-
-/// The name of this run: its process id and when that started, so that it cannot be mistaken for a later one.
-pub fn this_run() -> String {
-    let pid = std::process::id();
-    format!("{pid}.{}", stat(pid).map_or(0, |stat| stat.start_ticks))
-}
-
-/// Whether the run of this name lives. One that was killed and that nobody has taken note of is dead.
-pub fn is_running(run: &str) -> bool {
-    let parts = run.split_once('.').and_then(|(pid, ticks)| Some((pid.parse().ok()?, ticks.parse().ok()?)));
-    parts.is_some_and(|(pid, ticks): (u32, u64)| {
-        stat(pid).is_some_and(|stat| stat.start_ticks == ticks && stat.state != b'Z')
-    })
-}
 
 /// Living processes of this run. A zombie has no environment any more, and is not among them.
 pub fn of(run: &str) -> Vec<u32> {
@@ -49,29 +36,6 @@ pub fn command_line(pid: u32) -> String {
 pub fn zombies_of(parents: &[u32]) -> Vec<u32> {
     let is_one = |pid: &u32| stat(*pid).is_some_and(|stat| stat.state == b'Z' && parents.contains(&stat.parent));
     pids().filter(is_one).collect()
-}
-
-/// Memory that a process has in use, in bytes.
-pub fn resident_bytes(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1_024)
-}
-
-struct Stat {
-    state: u8,
-    parent: u32,
-    start_ticks: u64,
-}
-
-/// The second field is the program's name in parentheses, and may hold anything.
-fn stat(pid: u32) -> Option<Stat> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
-    let state = *fields.next()?.as_bytes().first()?; // field 3
-    let parent = fields.next()?.parse().ok()?; // field 4
-    let start_ticks = fields.nth(17)?.parse().ok()?; // field 22
-    Some(Stat { state, parent, start_ticks })
 }
 
 fn pids() -> impl Iterator<Item = u32> {

@@ -113,10 +113,10 @@ fn publish(common: &Common, text: &str, json: &serde_json::Value) -> Outcome<()>
 
 /// Takes away what dead runs have left, and makes room for this one.
 fn setup(common: &Common) -> Outcome<Setup> {
-    net::remove_leftovers();
+    playgate_netns::remove_leftovers(net::PREFIX);
     leftovers::end_those_of_the_dead();
     disk::remove_leftovers(DIR_PREFIX);
-    let run = leftovers::this_run();
+    let run = playgate_netns::process::this_run();
     let dir = common.keep.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("{DIR_PREFIX}{run}")));
     if dir.join("data").exists() {
         return Err(format!("{} holds an earlier run; name another directory", dir.display()).into());

@@ -10,13 +10,12 @@
 mod namespaces;
 mod relay;
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command};
 
 use clap::ValueEnum;
 
-pub use namespaces::{Namespaces, remove_leftovers};
+pub use namespaces::{Namespaces, PREFIX};
 pub use relay::Relays;
 
 use crate::Outcome;
@@ -137,13 +136,10 @@ impl Net {
     }
 
     pub fn spawn(&self, place: Place, command: &mut Command) -> Outcome<Child> {
-        std::thread::scope(|scope| {
-            let spawned = scope.spawn(|| {
-                self.enter(place)?;
-                Ok(command.spawn()?)
-            });
-            spawned.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts a process panicked").into()))
-        })
+        match self {
+            Self::Namespaces(namespaces) => namespaces.spawn(place, command),
+            Self::Loopback(_) => Ok(command.spawn()?),
+        }
     }
 
     pub fn cut(&self, place: Place, cut: Cut) -> Outcome<()> {
