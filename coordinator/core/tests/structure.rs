@@ -53,6 +53,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("playgate-abuse", &["playgate-protocol", "playgate-core", "playgate-link", "playgate", "playgate-client"]),
     ("playgate-sim", &["playgate-token", "playgate-protocol", "playgate-gate", "playgate-core", "playgate-agent-core"]),
     ("playgate-netns", &[]),
+    ("playgate-flood", &["playgate-protocol", "playgate-client", "playgate-relay", "playgate-netns"]),
     ("playgate-chaos", &["playgate-protocol", "playgate", "playgate-client", "playgate-netns"]),
     (
         "playgate-fuzz-bodies",
