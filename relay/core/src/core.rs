@@ -17,6 +17,7 @@ use crate::cookie::{Cookies, Paths, Resets};
 use crate::flow::{Flow, Taken};
 use crate::limits::{CLOSE_BYTES_MAX, NETWORKS, REPLY_BYTES_MAX, RESET_BURST, RESETS_PER_SECOND, SWEEP_EVERY, SWEEPS};
 use crate::open::OPENS_OF_NETWORK;
+use crate::repeats::Repeats;
 use crate::revoked::Revoked;
 use crate::table::{Found, Table};
 use crate::{Config, Counters, DropReason, Secrets};
@@ -113,6 +114,7 @@ pub struct Core {
     pub(crate) secrets: Option<Secrets>,
     pub(crate) cookies: Cookies,
     pub(crate) resets: Resets,
+    pub(crate) repeats: Repeats,
     pub(crate) networks: NetworkBuckets,
     pub(crate) revoked: Revoked,
     pub(crate) table: Table,
@@ -141,6 +143,7 @@ impl Core {
             cookies: Cookies::new(config.cookie_seed),
             resets: Resets::new(config.reset_key),
             paths: Paths::new(*paths),
+            repeats: Repeats::new(),
             networks: NetworkBuckets::new(*networks, OPENS_OF_NETWORK, NETWORKS),
             table: Table::new(config.core, config.epoch, generation, config.flows_max.min(crate::limits::FLOWS_MAX)),
             config,

@@ -14,6 +14,8 @@ pub enum DropReason {
     CookieAge,
     /// A cookie that was not made here for this address.
     CookieMac,
+    /// More OPENs with one cookie than a player sends.
+    OpenRepeated,
     /// More OPENs than this core, or this source prefix, may cause.
     OpenRate,
     /// A pass of a secret that this relay does not have.
@@ -44,12 +46,13 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason: `ALL[reason as usize] == reason`.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Malformed,
         Self::WrongKind,
         Self::HelloRate,
         Self::CookieAge,
         Self::CookieMac,
+        Self::OpenRepeated,
         Self::OpenRate,
         Self::PassSecret,
         Self::PassSeal,
@@ -74,6 +77,7 @@ impl DropReason {
             Self::HelloRate => "hello_rate",
             Self::CookieAge => "cookie_age",
             Self::CookieMac => "cookie_mac",
+            Self::OpenRepeated => "open_repeated",
             Self::OpenRate => "open_rate",
             Self::PassSecret => "pass_secret",
             Self::PassSeal => "pass_seal",

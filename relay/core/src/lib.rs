@@ -20,6 +20,7 @@ mod counters;
 mod flow;
 pub mod limits;
 mod open;
+mod repeats;
 mod revoked;
 mod table;
 

@@ -23,6 +23,12 @@ pub const OPENS_PER_NETWORK_PER_SECOND: u32 = 100;
 pub const OPENS_PER_NETWORK_BURST: u32 = 400;
 /// Source networks that are told apart at once. Two that meet in a place share it.
 pub const NETWORKS: usize = 4_096;
+/// OPENs with one cookie that are looked at. A player sends five, whoever has seen one of them any number.
+pub const OPENS_PER_COOKIE: u32 = 8;
+/// The next of them is looked at after this; a player waits longer before he repeats himself.
+pub const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// Cookies whose OPENs are told apart at once.
+pub const COOKIES_REMEMBERED: usize = 4_096;
 /// RESETs sent in a second; players who get none find out by their PINGs.
 pub const RESETS_PER_SECOND: u32 = 5_000;
 /// RESETs sent in a burst.

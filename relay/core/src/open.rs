@@ -32,7 +32,10 @@ impl Core {
         }
         let open = Open::read(datagram).ok_or(DropReason::Malformed)?;
         self.cookies.check(now.clock, from, &open)?;
-        // From here on the address is proven, and its network pays.
+        // From here on the address is proven, and its network pays, but not for what somebody else repeats.
+        if !self.repeats.take(now.clock, &open.mac) {
+            return Err(DropReason::OpenRepeated);
+        }
         if !self.networks.take(now.clock, Network::of(from.ip())) || !self.open_bucket.take(now.clock, OPENS, 1) {
             return Err(DropReason::OpenRate);
         }

@@ -9,7 +9,7 @@ use playgate_protocol::relay::{
     ConnectionId, Cookie, DataKind, FlowKey, HEADER_BYTES, Hello, OPEN_BYTES, PASS_BYTES, PAYLOAD_BYTES_MAX,
     PassClaims, Refuse, RefuseCode, RelaySecret,
 };
-use playgate_relay_core::limits::{HELLO_BURST, OPENS_PER_NETWORK_BURST};
+use playgate_relay_core::limits::{HELLO_BURST, OPEN_AGAIN_AFTER, OPENS_PER_NETWORK_BURST};
 use playgate_relay_core::{Closed, DropReason, Output, Secrets, Verdict};
 
 use crate::world::*;
@@ -38,6 +38,7 @@ fn cookie(world: &mut World) -> Cookie {
 
 fn open_with(world: &mut World, secret: &RelaySecret, claims: &PassClaims, key: &FlowKey) -> Vec<u8> {
     let mut open = Datagram::new();
+    world.now += Duration::from_micros(1); // each has a cookie of its own
     cookie(world).answer(&secret.seal(claims, [7; 16]), key, &mut open);
     open.as_slice().to_vec()
 }
@@ -134,10 +135,16 @@ const DROPS: &[Row] = &[
         world.from("192.0.2.1:1001".parse().unwrap(), &open)
     }),
     (DropReason::OpenRate, |world| {
-        let open = open_with(world, &secret(1), &claims(1), &FlowKey::from_bytes([0; 32]));
-        for _ in 0..OPENS_PER_NETWORK_BURST {
-            assert_eq!(world.from(from(), &open), Verdict::Drop(DropReason::OpenProof));
-        }
+        let mut open = || {
+            let open = open_with(world, &secret(1), &claims(1), &FlowKey::from_bytes([0; 32]));
+            world.from(from(), &open)
+        };
+        (0..OPENS_PER_NETWORK_BURST).for_each(|_| assert_eq!(open(), Verdict::Drop(DropReason::OpenProof)));
+        open()
+    }),
+    (DropReason::OpenRepeated, |world| {
+        let open = open(world, &claims(1));
+        assert!(matches!(world.from(from(), &open), Verdict::Open { .. }));
         world.from(from(), &open)
     }),
     (DropReason::PassSecret, |world| {
@@ -266,6 +273,7 @@ fn without_secrets_nothing_is_opened() {
     let datagram = open(&mut world, &claims(1));
     assert_eq!(world.from(from(), &datagram), Verdict::Drop(DropReason::PassSecret));
     world.core.set_secrets(Secrets { current: secret(1), before: None });
+    world.now += OPEN_AGAIN_AFTER;
     assert!(matches!(world.from(from(), &datagram), Verdict::Open { .. }));
 }
 

@@ -1,8 +1,10 @@
 //! What happens to flows.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use playgate_protocol::relay::{Accept, FlowKey, FlowState, PASS_LIFE_MS, PassClaims, RefuseCode, SendError};
+use playgate_relay_core::limits::OPEN_AGAIN_AFTER;
 use playgate_relay_core::{Closed, DropReason, Output, Secrets, Verdict};
 
 use crate::world::*;
@@ -192,6 +194,7 @@ fn a_repeated_open_finds_the_same_flow_and_an_old_one_nothing() {
     let mut again = world.player(1);
     world.exchange(&mut again);
     assert_eq!(again.flow.state(), FlowState::Open);
+    world.wait(OPEN_AGAIN_AFTER);
     assert_eq!(world.from(ann.address, open.as_slice()), Verdict::Drop(DropReason::OpenStale));
     assert_eq!(world.say(&mut again, b"still mine"), Verdict::Forward(0));
     assert_eq!(world.core.counters().reopened, 1);
@@ -305,7 +308,8 @@ fn a_prefix_that_opens_too_much_is_held_back_alone() {
     let mut world = World::new();
     let mut dropped = 0;
     for _ in 0..1_000 {
-        // One botnet, one prefix: each attempt has a cookie that is right, and a pass that is not.
+        // One botnet, one prefix: each attempt has a cookie of its own that is right, and a pass that is not.
+        world.now += Duration::from_micros(1);
         let mut eve = world.player_with(1, &PassClaims { flow_key: FlowKey::from_bytes([0; 32]), ..claims(1) });
         eve.address = "192.0.2.66:6".parse().unwrap();
         let hello = eve.flow.poll_transmit().unwrap();
@@ -319,6 +323,25 @@ fn a_prefix_that_opens_too_much_is_held_back_alone() {
     bob.address = "198.51.100.1:1".parse().unwrap();
     world.exchange(&mut bob);
     assert_eq!(bob.flow.state(), FlowState::Open);
+}
+
+#[test]
+fn an_open_that_somebody_repeats_takes_nothing_from_its_prefix() {
+    let mut world = World::new();
+    let mut ann = world.player(1);
+    let hello = ann.flow.poll_transmit().unwrap();
+    world.send(&mut ann, hello.as_slice());
+    let open = ann.flow.poll_transmit().unwrap();
+    world.send(&mut ann, open.as_slice());
+    assert_eq!(ann.flow.state(), FlowState::Open);
+    for _ in 0..1_000 {
+        world.now += Duration::from_micros(1);
+        assert_eq!(world.from(ann.address, open.as_slice()), Verdict::Drop(DropReason::OpenRepeated));
+    }
+    let mut neighbour = world.player(2);
+    neighbour.address = SocketAddr::new(ann.address.ip(), 7);
+    world.exchange(&mut neighbour);
+    assert_eq!(neighbour.flow.state(), FlowState::Open);
 }
 
 #[test]
