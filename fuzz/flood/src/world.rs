@@ -96,6 +96,7 @@ impl World {
             [(&self.relay, name, here, there, mac_there), (other, "eth0", there, here, mac_here)]
         {
             namespace.ip(&format!("link set {device} addrgenmode none"))?;
+            namespace.ip(&format!("link set {device} gso_max_segs 1"))?; // a link counts packets, not messages
             namespace.ip(&format!("addr add {own}/24 dev {device}"))?;
             namespace.ip(&format!("link set {device} up"))?;
             namespace.ip(&format!("neigh replace {neighbour} lladdr {mac} dev {device} nud permanent"))?;

@@ -54,7 +54,7 @@ pub const SCRIPTS: &[Script] = &[
     script("replayed-opens", "a player's OPEN, from the attacker's address", "drop:cookie_mac", |attack, n| {
         attack.own.send(n, attack.relay, &attack.captured.open)
     }),
-    script("replayed-opens-as-him", "a player's OPEN, with his address", "drop:open_rate", |attack, _| {
+    script("replayed-opens-as-him", "a player's OPEN, with his address", "drop:open_repeated", |attack, _| {
         attack.forger.send(attack.victim()?, attack.relay, &attack.captured.open)
     }),
     script("replayed-data", "a player's datagrams, from the attacker's address", "drop:replay", |attack, n| {
