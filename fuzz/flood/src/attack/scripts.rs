@@ -46,7 +46,12 @@ pub const SCRIPTS: &[Script] = &[
         Hello { nonce: attack.random() }.write(&mut hello);
         attack.own.send(n, attack.relay, hello.as_slice())
     }),
-    script("forged-passes", "OPENs with a cookie of his and noise for a pass", "drop:pass_seal", Attack::forged_pass),
+    script(
+        "forged-passes",
+        "HELLOs, and to each cookie an OPEN with noise for a pass",
+        "drop:pass_seal",
+        |attack, _| attack.forged_pass(),
+    ),
     script("replayed-hellos", "a player's HELLO, from anywhere", "cookies", |attack, _| {
         let from = attack.anybody();
         attack.forger.send(from, attack.relay, &attack.captured.hello)
@@ -82,8 +87,6 @@ const fn script(
 }
 
 const OWN_PORTS: usize = 8;
-/// OPENs with one cookie.
-const OPENS_PER_COOKIE: u64 = 1_000;
 const UDP_BYTES_MAX: usize = 65_507;
 
 /// An attacker at work.
@@ -177,26 +180,25 @@ impl Attack {
         len
     }
 
-    fn forged_pass(&mut self, n: u64) -> io::Result<()> {
-        if n.is_multiple_of(OPENS_PER_COOKIE) || self.knocked.is_none() {
-            self.knocked = None;
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-            socket.set_read_timeout(Some(Duration::from_millis(200)))?;
-            let mut hello = Datagram::<OPEN_BYTES>::new();
-            Hello { nonce: self.random() }.write(&mut hello);
-            socket.send_to(hello.as_slice(), self.relay)?;
-            let mut answer = [0; COOKIE_BYTES];
-            let len = socket.recv(&mut answer)?;
-            let cookie = Cookie::read(&answer[..len]).ok_or_else(|| io::Error::other("no cookie"))?;
-            self.knocked = Some((socket, cookie));
-            return Ok(());
+    /// A HELLO whose cookie is awaited, then an OPEN.
+    fn forged_pass(&mut self) -> io::Result<()> {
+        if let Some((socket, cookie)) = self.knocked.take() {
+            let (mut pass, key) = (Pass(self.random::<PASS_BYTES>()), FlowKey::from_bytes(self.random()));
+            pass.0[1..5].copy_from_slice(&1_u32.to_le_bytes()); // a secret that the relay has
+            let mut open = Datagram::new();
+            cookie.answer(&pass, &key, &mut open);
+            return socket.send_to(open.as_slice(), self.relay).map(drop);
         }
-        let (mut pass, key) = (Pass(self.random::<PASS_BYTES>()), FlowKey::from_bytes(self.random()));
-        pass.0[1..5].copy_from_slice(&1_u32.to_le_bytes()); // a secret that the relay has
-        let Some((socket, cookie)) = &self.knocked else { return Err(io::ErrorKind::NotConnected.into()) };
-        let mut open = Datagram::new();
-        cookie.answer(&pass, &key, &mut open);
-        socket.send_to(open.as_slice(), self.relay).map(drop)
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+        let mut hello = Datagram::<OPEN_BYTES>::new();
+        Hello { nonce: self.random() }.write(&mut hello);
+        socket.send_to(hello.as_slice(), self.relay)?;
+        let mut answer = [0; COOKIE_BYTES];
+        // What is lost is lost: the next turn begins with another HELLO.
+        let len = socket.recv(&mut answer).unwrap_or(0);
+        self.knocked = Cookie::read(&answer[..len]).map(|cookie| (socket, cookie));
+        Ok(())
     }
 
     fn wrong_length(&mut self, n: u64) -> io::Result<()> {
