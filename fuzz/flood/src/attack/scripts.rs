@@ -46,12 +46,7 @@ pub const SCRIPTS: &[Script] = &[
         Hello { nonce: attack.random() }.write(&mut hello);
         attack.own.send(n, attack.relay, hello.as_slice())
     }),
-    script(
-        "forged-passes",
-        "HELLOs, and to each cookie an OPEN with noise for a pass",
-        "drop:pass_seal",
-        |attack, _| attack.forged_pass(),
-    ),
+    script("forged-passes", "HELLOs, and an OPEN with noise to each cookie", "drop:pass_seal", Attack::forged_pass),
     script("replayed-hellos", "a player's HELLO, from anywhere", "cookies", |attack, _| {
         let from = attack.anybody();
         attack.forger.send(from, attack.relay, &attack.captured.hello)
@@ -68,12 +63,13 @@ pub const SCRIPTS: &[Script] = &[
     script("replayed-data-as-him", "the same with his address", "drop:replay", |attack, n| {
         attack.forger.send(attack.victim()?, attack.relay, attack.captured.data_of(n))
     }),
-    script(
-        "wrong-lengths",
-        "what he saw, cut short or with up to 65,507 bytes",
-        "drop:malformed",
-        Attack::wrong_length,
-    ),
+    script("forged-data", "noise for a player's flow, from the attacker's address", "drop:tag", |attack, n| {
+        let mut datagram = attack.captured.data_of(n).to_vec();
+        attack.rng.fill_bytes(&mut datagram[1..4]); // the sequence number
+        attack.rng.fill_bytes(&mut datagram[12..]); // tag and payload
+        attack.own.send(n, attack.relay, &datagram)
+    }),
+    script("wrong-lengths", "what he saw, cut or with up to 65,507 bytes", "drop:malformed", Attack::wrong_length),
     script("above-his-rate", "a player with a pass for 200 datagrams a second", "drop:flow_rate", Attack::too_fast),
 ];
 
@@ -181,7 +177,7 @@ impl Attack {
     }
 
     /// A HELLO whose cookie is awaited, then an OPEN.
-    fn forged_pass(&mut self) -> io::Result<()> {
+    fn forged_pass(&mut self, _: u64) -> io::Result<()> {
         if let Some((socket, cookie)) = self.knocked.take() {
             let (mut pass, key) = (Pass(self.random::<PASS_BYTES>()), FlowKey::from_bytes(self.random()));
             pass.0[1..5].copy_from_slice(&1_u32.to_le_bytes()); // a secret that the relay has
