@@ -8,6 +8,7 @@
 //! Each is in a network namespace of its own, so this needs root and `ip`. The relay and the attacker are processes.
 
 pub mod attack;
+pub mod bench;
 pub mod honest;
 pub mod payload;
 pub mod player;

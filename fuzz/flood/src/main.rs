@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use playgate_flood::attack::{self, SCRIPTS};
+use playgate_flood::bench::{self, Carrier};
 use playgate_flood::relay;
 use playgate_flood::report::{head, line};
 use playgate_flood::run::{Arena, Measure};
@@ -42,6 +43,8 @@ struct Args {
 enum Command {
     /// Lists the scripts.
     List,
+    /// Compares the cost of a datagram with that of a plain proxy; needs no root.
+    Cost,
     /// Is the relay.
     #[command(hide = true)]
     Relay {
@@ -76,6 +79,7 @@ fn run(args: &Args) -> io::Result<bool> {
             SCRIPTS.iter().for_each(|script| println!("{:<21} {}", script.name, script.what));
             Ok(true)
         }
+        Some(Command::Cost) => cost(args.json),
         Some(Command::Relay { listen }) => relay::serve(*listen, args.cores).map(|()| true),
         Some(Command::Attack { script }) => {
             let mut given = String::new();
@@ -84,6 +88,26 @@ fn run(args: &Args) -> io::Result<bool> {
             Ok(true)
         }
     }
+}
+
+fn cost(as_json: bool) -> io::Result<bool> {
+    let turns = bench::run()?;
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&turns)?);
+        return Ok(true);
+    }
+    println!("payload  way   relay ns  proxy ns  ratio   relay/s   proxy/s");
+    for bytes in bench::PAYLOADS {
+        for is_up in [true, false] {
+            let [relay, proxy] = [Carrier::Relay, Carrier::Proxy].map(|who| bench::median(&turns, who, is_up, bytes));
+            let ratio = f64::from(u32::try_from(relay.0).unwrap_or(u32::MAX))
+                / f64::from(u32::try_from(proxy.0).unwrap_or(u32::MAX)).max(1.0);
+            let way = if is_up { "up" } else { "down" };
+            let (relay_ns, proxy_ns, relay_rate, proxy_rate) = (relay.0, proxy.0, relay.1, proxy.1);
+            println!("{bytes:>7}  {way:<4} {relay_ns:>9} {proxy_ns:>9} {ratio:>6.2} {relay_rate:>9} {proxy_rate:>9}");
+        }
+    }
+    Ok(true)
 }
 
 fn scripts(args: &Args) -> io::Result<bool> {

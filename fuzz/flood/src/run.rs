@@ -18,7 +18,7 @@ use crate::world::{Side, World};
 const SETTLE: Duration = Duration::from_millis(1_200);
 /// How often the relay's memory is read.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The greedy player's flow ends 20 s after his last datagram; he is in one script of a run only.
+/// Datagrams of one attack.
 const COUNT_MAX: u64 = 20_000_000;
 
 /// How a script is run.
@@ -61,7 +61,6 @@ impl Arena {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&mark.to_le_bytes());
         let victim = Victim::start(&self.world, mark, seed)?;
-        std::thread::sleep(SETTLE); // numbers of the last script are shown
         let (numbers, link) = (self.relay.numbers()?, self.world.attackers_link()?);
         let (cpu, unread, before) = (self.relay.cpu(), self.relay.unread(), self.relay.resident());
         let is_over = AtomicBool::new(false);
