@@ -125,6 +125,12 @@ impl RelayProcess {
         process::stat(self.child.id()).map_or(Duration::ZERO, |stat| stat.cpu)
     }
 
+    /// For how long it waited for a CPU.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        process::waited(self.child.id())
+    }
+
     /// Datagrams to its port that found no room in the kernel's buffer, of whomever they were.
     #[must_use]
     pub fn unread(&self) -> u64 {

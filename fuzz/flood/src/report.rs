@@ -27,6 +27,8 @@ pub struct Row {
     pub link: Link,
     /// CPU time of the relay, with the honest players.
     pub relay_cpu_ms: u64,
+    /// For how long it could have run and waited for a CPU.
+    pub relay_waited_ms: u64,
     /// Datagrams that the relay's socket had no room for.
     pub unread: u64,
     /// Memory of the relay before, at most, and after, in bytes.
@@ -96,10 +98,10 @@ fn thousandth(number: u64) -> f64 {
 #[must_use]
 pub fn head() -> String {
     format!(
-        "{:<21} {:>9} {:>11} {:>9} {:>9} {:>5} {:>8} {:>17} {:>9} {:>6} {:>8} {:>8} {:>6}  {}",
+        "{:<21} {:>9} {:>14} {:>9} {:>9} {:>5} {:>8} {:>17} {:>9} {:>6} {:>8} {:>8} {:>6}  {}",
         "flood",
         "sent",
-        "CPU ms a/r",
+        "CPU ms a/r/w",
         "in",
         "out",
         "B o/i",
@@ -125,10 +127,10 @@ pub fn line(row: &Row) -> String {
     let counted: Vec<String> = counted.map(|(name, number)| format!("{name} {number}")).collect();
     let [before, peak, after] = row.resident.map(|bytes| bytes / 1_024);
     format!(
-        "{:<21} {:>9} {:>11} {:>9} {:>9} {:>5.2} {:>8} {:>17} {:>9} {:>6.1} {:>8.1} {:>8.1} {:>6.2}  {verdict}; {}",
+        "{:<21} {:>9} {:>14} {:>9} {:>9} {:>5.2} {:>8} {:>17} {:>9} {:>6.1} {:>8.1} {:>8.1} {:>6.2}  {verdict}; {}",
         row.script,
         row.attack.sent,
-        format!("{}/{}", row.attack.cpu_ms, row.relay_cpu_ms),
+        format!("{}/{}/{}", row.attack.cpu_ms, row.relay_cpu_ms, row.relay_waited_ms),
         row.link.in_packets,
         row.link.out_packets,
         percent(row.link.out_bytes, row.link.in_bytes) / 100.0,
@@ -158,6 +160,7 @@ mod tests {
             attack: Done { sent: 1, failed: 0, cpu_ms: 1, time_ms: 1_000 },
             link: Link { in_packets: 2, in_bytes: 2, out_packets: 2, out_bytes: 2 },
             relay_cpu_ms: 1,
+            relay_waited_ms: 1,
             unread: 9,
             resident: [1, 2, 3],
             numbers: Numbers::from([("cookies".to_owned(), 1)]),

@@ -62,7 +62,8 @@ impl Arena {
         seed[..8].copy_from_slice(&mark.to_le_bytes());
         let victim = Victim::start(&self.world, mark, seed)?;
         let (numbers, link) = (self.relay.numbers()?, self.world.attackers_link()?);
-        let (cpu, unread, before) = (self.relay.cpu(), self.relay.unread(), self.relay.resident());
+        let (cpu, waited) = (self.relay.cpu(), self.relay.waited());
+        let (unread, before) = (self.relay.unread(), self.relay.resident());
         let is_over = AtomicBool::new(false);
         let (attack, honest, peak) = std::thread::scope(|scope| {
             let attack = scope.spawn(|| self.attack(script, &victim.captured, mark, measure));
@@ -77,14 +78,17 @@ impl Arena {
         let (attack, honest) = (attack?, honest?);
         self.number += u32::try_from(honest.attempts).unwrap_or(0);
         let trouble = self.relay.trouble();
-        let relay_cpu = self.relay.cpu().saturating_sub(cpu);
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let relay_cpu_ms = ms(self.relay.cpu().saturating_sub(cpu));
+        let relay_waited_ms = ms(self.relay.waited().saturating_sub(waited));
         let victim = victim.stop()?;
         Ok(Row {
             script: script.name,
             shows: script.shows,
             attack,
             link: self.world.attackers_link()?.since(link),
-            relay_cpu_ms: u64::try_from(relay_cpu.as_millis()).unwrap_or(u64::MAX),
+            relay_cpu_ms,
+            relay_waited_ms,
             unread: self.relay.unread() - unread,
             resident: [before, peak.max(before), self.relay.resident()],
             numbers: if trouble.is_some() { Numbers::new() } else { since(self.relay.numbers()?, &numbers) },

@@ -46,6 +46,14 @@ pub fn stat(pid: u32) -> Option<Stat> {
     Some(Stat { state, parent, cpu, start_ticks })
 }
 
+/// For how long threads of a process that live could have run and waited for a CPU.
+#[must_use]
+pub fn waited(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
+    Duration::from_nanos(texts.filter_map(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).sum())
+}
+
 /// Memory that a process has in use, in bytes.
 #[must_use]
 pub fn resident_bytes(pid: u32) -> Option<u64> {
