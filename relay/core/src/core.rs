@@ -287,6 +287,10 @@ impl Core {
             Found::Never => return Err(DropReason::UnknownFlow),
             Found::WrongCore => return Err(DropReason::WrongCore),
         };
+        if now.ms >= flow.valid_until_ms {
+            self.end(slot, Some(RefuseCode::Expired));
+            return self.reset(now, header.connection, datagram.len());
+        }
         let Taken { kind, is_newest } = flow.take(now.clock, &header, payload)?;
         let has_moved = is_newest && !is_same(flow.player, from);
         match kind {

@@ -258,6 +258,20 @@ fn a_flow_ends_when_its_pass_says_so_however_busy_it_is() {
 }
 
 #[test]
+fn a_flow_whose_pass_is_over_forwards_nothing_before_it_is_swept() {
+    let mut world = World::new();
+    let mut ann = world.player_with(1, &PassClaims { valid_until_ms: 20_000, use_by_ms: 20_000, ..claims(1) });
+    world.exchange(&mut ann);
+    world.now = Duration::from_millis(19_999);
+    assert_eq!(world.say(&mut ann, b"in time"), Verdict::Forward(0));
+    world.now = Duration::from_millis(20_000);
+    assert_eq!(world.say(&mut ann, b"late"), Verdict::Drop(DropReason::UnknownFlow));
+    world.collect(&mut ann);
+    assert_eq!(ann.flow.state(), FlowState::Refused(RefuseCode::Expired));
+    assert_eq!(world.core.flows(), 0);
+}
+
+#[test]
 fn a_player_who_says_goodbye_leaves_room() {
     let mut world = World::new();
     let mut players: Vec<_> = (1..=8).map(|n| world.joined(n)).collect();
