@@ -292,7 +292,8 @@ impl Core {
             return self.reset(now, header.connection, datagram.len());
         }
         let Taken { kind, is_newest } = flow.take(now.clock, &header, payload)?;
-        let has_moved = is_newest && !is_same(flow.player, from);
+        let is_elsewhere = !is_same(flow.player, from);
+        let has_moved = is_newest && is_elsewhere;
         match kind {
             DataKind::Data => {
                 flow.up_datagrams += 1;
@@ -301,7 +302,11 @@ impl Core {
                 let challenge = has_moved && self.challenge(now, from, slot, datagram.len());
                 Ok(if challenge { Verdict::ForwardAndReply(slot) } else { Verdict::Forward(slot) })
             }
-            DataKind::Ping if has_moved => Ok(self.challenge_only(now, from, slot, datagram.len())),
+            // Nothing but a challenge goes to where nobody has shown that he is the player.
+            DataKind::Ping | DataKind::Renew if is_elsewhere => {
+                let challenge = has_moved && self.challenge(now, from, slot, datagram.len());
+                Ok(if challenge { Verdict::Reply } else { Verdict::Done })
+            }
             DataKind::Ping if payload.len() == PING_BYTES => {
                 reply(flow, &mut self.reply, DataKind::Pong, payload);
                 self.counters.pings += 1;
@@ -326,10 +331,6 @@ impl Core {
         let flow = self.table.get_mut(slot).expect("it was found just before");
         reply(flow, &mut self.reply, DataKind::FreshPass, &fresh.0);
         Ok(Verdict::Reply)
-    }
-
-    fn challenge_only(&mut self, now: Now, from: SocketAddr, slot: Slot, len: usize) -> Verdict {
-        if self.challenge(now, from, slot, len) { Verdict::Reply } else { Verdict::Done }
     }
 
     /// Asks whether the player receives where he seems to be, with no more bytes than came from there.

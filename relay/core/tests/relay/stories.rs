@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use playgate_protocol::relay::{Accept, FlowKey, FlowState, PASS_LIFE_MS, PassClaims, RefuseCode, SendError};
+use playgate_protocol::handshake::Datagram;
+use playgate_protocol::relay::{
+    Accept, FlowKey, FlowState, OPEN_BYTES, PASS_LIFE_MS, PassClaims, RefuseCode, SendError,
+};
 use playgate_relay_core::limits::OPEN_AGAIN_AFTER;
 use playgate_relay_core::{Closed, DropReason, Output, Secrets, Verdict};
 
@@ -86,6 +89,39 @@ fn whoever_copies_a_datagram_gets_neither_the_flow_nor_more_bytes_than_he_sent()
     // A datagram too short to be answered is not answered.
     let short = ann.wrapped(b"1234567");
     assert_eq!(world.from(eve, &short), Verdict::Forward(0));
+}
+
+#[test]
+fn nothing_but_a_challenge_goes_to_where_nobody_has_shown_that_he_is_the_player() {
+    let mut world = World::new();
+    let mut ann = world.joined(1);
+    // The PING after three minutes comes with a RENEW. Eve sees both; hers are faster, in this order or the other.
+    let mut control = Vec::<Datagram<OPEN_BYTES>>::new();
+    while control.len() < 2 {
+        let at = ann.flow.poll_timeout().unwrap();
+        world.wait(at - world.now);
+        ann.flow.handle_timeout(at);
+        control = std::iter::from_fn(|| ann.flow.poll_transmit()).collect();
+        if control.len() < 2 {
+            world.send(&mut ann, control[0].as_slice());
+        }
+    }
+    let eve = "203.0.113.66:6".parse().unwrap();
+    assert_eq!(world.from(eve, control[1].as_slice()), Verdict::Reply);
+    assert_eq!(world.core.reply().len(), 28, "a path challenge");
+    assert_eq!(world.from(eve, control[0].as_slice()), Verdict::Done, "she gets no fresh pass");
+    assert_eq!(world.core.counters().moved, 0);
+}
+
+#[test]
+fn a_late_ping_from_elsewhere_is_not_answered() {
+    let mut world = World::new();
+    let mut ann = world.joined(1);
+    world.wait(Duration::from_secs(5));
+    ann.flow.handle_timeout(world.now);
+    let late = ann.flow.poll_transmit().unwrap();
+    assert_eq!(world.say(&mut ann, b"overtakes it"), Verdict::Forward(0));
+    assert_eq!(world.from("203.0.113.66:6".parse().unwrap(), late.as_slice()), Verdict::Done);
 }
 
 #[test]
