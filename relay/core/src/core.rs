@@ -291,7 +291,7 @@ impl Core {
             self.end(slot, Some(RefuseCode::Expired));
             return self.reset(now, header.connection, datagram.len());
         }
-        let Taken { kind, is_newest } = flow.take(now.clock, &header, payload)?;
+        let Taken { kind, is_newest, sequence } = flow.take(now.clock, &header, payload)?;
         let is_elsewhere = !is_same(flow.player, from);
         let has_moved = is_newest && is_elsewhere;
         match kind {
@@ -313,7 +313,7 @@ impl Core {
                 Ok(Verdict::Reply)
             }
             DataKind::Ping => Err(DropReason::Malformed),
-            DataKind::PathResponse => self.proven(now, from, slot, payload),
+            DataKind::PathResponse => self.proven(now, from, slot, payload, sequence),
             DataKind::Close => {
                 self.end(slot, None);
                 Ok(Verdict::Done)
@@ -344,11 +344,23 @@ impl Core {
         true
     }
 
-    fn proven(&mut self, now: Now, from: SocketAddr, slot: Slot, response: &[u8]) -> Result<Verdict, DropReason> {
+    /// A response that one to a later challenge has overtaken moves nobody back.
+    fn proven(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        slot: Slot,
+        response: &[u8],
+        sequence: u64,
+    ) -> Result<Verdict, DropReason> {
         let flow = self.table.get_mut(slot).expect("it was found just before");
         if !self.paths.answers(now.clock, from, flow.connection, response) {
             return Err(DropReason::PathResponse);
         }
+        if sequence < flow.proven_from {
+            return Ok(Verdict::Done);
+        }
+        flow.proven_from = sequence;
         if !is_same(flow.player, from) {
             flow.player = from;
             self.counters.moved += 1;

@@ -23,6 +23,8 @@ pub(crate) struct Flow {
     window: Window,
     down_sequence: u64,
     pub(crate) player: SocketAddr,
+    /// Sequence number of the datagram that showed that the player receives there.
+    pub(crate) proven_from: u64,
     datagrams: Bucket,
     bytes: Bucket,
     datagrams_per_second: u32,
@@ -46,6 +48,7 @@ pub(crate) struct Taken {
     pub(crate) kind: DataKind,
     /// No later one came before it.
     pub(crate) is_newest: bool,
+    pub(crate) sequence: u64,
 }
 
 impl Flow {
@@ -63,6 +66,7 @@ impl Flow {
             window: Window::default(),
             down_sequence: 0,
             player: from,
+            proven_from: 0,
             datagrams: Bucket::default(),
             bytes: Bucket::default(),
             datagrams_per_second: claims.packets_per_second,
@@ -96,7 +100,7 @@ impl Flow {
         if !self.pays(now, payload.len()) {
             return Err(DropReason::FlowRate);
         }
-        Ok(Taken { kind: header.kind, is_newest })
+        Ok(Taken { kind: header.kind, is_newest, sequence })
     }
 
     fn pays(&mut self, now: Duration, len: usize) -> bool {

@@ -140,6 +140,24 @@ fn an_old_datagram_from_the_old_place_moves_nobody_back() {
 }
 
 #[test]
+fn a_late_path_response_moves_nobody_back() {
+    let mut world = World::new();
+    let mut ann = world.joined(1);
+    let mut moves = |world: &mut World, to: &str| {
+        ann.address = to.parse().unwrap();
+        world.wait(Duration::from_millis(200));
+        let datagram = ann.wrapped(b"from a train");
+        assert_eq!(world.send(&mut ann, &datagram), Verdict::ForwardAndReply(0));
+        (ann.address, ann.flow.poll_transmit().unwrap())
+    };
+    let (first, late) = moves(&mut world, "203.0.113.7:5000");
+    let (second, response) = moves(&mut world, "203.0.113.8:5000");
+    assert_eq!(world.from(second, response.as_slice()), Verdict::Done);
+    assert_eq!(world.from(first, late.as_slice()), Verdict::Done);
+    assert_eq!(world.answer(0, b"here", &mut ann), Some(second));
+}
+
+#[test]
 fn after_a_restart_the_first_datagram_is_answered_by_a_reset_and_the_fresh_pass_opens_the_flow_again() {
     let mut world = World::new();
     let mut ann = world.joined(1);
