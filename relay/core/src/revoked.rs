@@ -14,15 +14,16 @@ pub struct Revoked {
 }
 
 impl Revoked {
-    /// Says whether that was not known.
+    /// Says whether that was not known. What is known to last longer stays as it is.
     pub fn insert(&mut self, player_session: PlayerSessionId, until_ms: TimeMs) -> bool {
-        let before = self.until.insert(player_session, until_ms);
-        if before == Some(until_ms) {
+        let before = self.until.get(&player_session).copied();
+        if before.is_some_and(|before| before >= until_ms) {
             return false;
         }
         if let Some(before) = before {
             self.by_time.remove(&(before, player_session));
         }
+        self.until.insert(player_session, until_ms);
         self.by_time.insert((until_ms, player_session));
         if self.until.len() > REVOKED_MAX {
             self.forget_first();
@@ -81,5 +82,16 @@ mod tests {
         revoked.forget_expired(1_010);
         assert!(revoked.contains(&id(1)) && !revoked.contains(&id(10)) && revoked.contains(&id(11)));
         assert_eq!((revoked.len(), revoked.iter().count()), (revoked.until.len(), revoked.until.len()));
+    }
+
+    #[test]
+    fn who_is_revoked_again_for_a_shorter_time_stays_revoked_for_the_longer() {
+        let ann = PlayerSessionId::from_bytes([1; 16]);
+        let mut revoked = Revoked::default();
+        assert_eq!([2_000, 1_000].map(|until_ms| revoked.insert(ann, until_ms)), [true, false]);
+        revoked.forget_expired(1_500);
+        assert!(revoked.contains(&ann));
+        revoked.forget_expired(2_000);
+        assert!(!revoked.contains(&ann));
     }
 }
