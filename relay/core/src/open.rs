@@ -57,16 +57,16 @@ impl Core {
         secrets: &Secrets,
     ) -> Result<Verdict, DropReason> {
         let before = self.table.of_player(&claims.player_session).and_then(|slot| self.table.get(slot));
-        let opened = before.map(|flow| (flow.connection, flow.opened_us));
-        match opened {
-            // Somebody repeats an old one, or the network does.
-            Some((_, opened_us)) if open.relay_time_us < opened_us => return Err(DropReason::OpenStale),
-            // The same once more: the ACCEPT was lost.
-            Some((connection, opened_us)) if open.relay_time_us == opened_us => {
-                self.accept(now, open, claims, secrets, connection);
-                return Ok(Verdict::Reply);
+        if let Some(flow) = before.filter(|flow| open.relay_time_us <= flow.opened_us) {
+            let connection = flow.connection;
+            // The same once more means that the ACCEPT was lost. Any other is an old one that somebody repeats, or the
+            // network, or one of the same microsecond: the keys of the flow are not those of its sender.
+            let keys = claims.flow_key.traffic_keys(&open.nonce, open.relay_time_us, connection);
+            if open.relay_time_us < flow.opened_us || keys != flow.keys {
+                return Err(DropReason::OpenStale);
             }
-            _ => {}
+            self.accept(now, open, claims, secrets, connection);
+            return Ok(Verdict::Reply);
         }
         if let Some(code) = self.refusal(now, claims) {
             Refuse { nonce: open.nonce, relay_time_us: open.relay_time_us, code }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use playgate_protocol::handshake::Datagram;
 use playgate_protocol::relay::{
-    Accept, FlowKey, FlowState, OPEN_BYTES, PASS_LIFE_MS, PassClaims, RefuseCode, SendError,
+    Accept, FlowKey, FlowState, OPEN_BYTES, PASS_LIFE_MS, PassClaims, PlayerFlow, RefuseCode, RelayAccess, SendError,
 };
 use playgate_relay_core::limits::OPEN_AGAIN_AFTER;
 use playgate_relay_core::{Closed, DropReason, Output, Secrets, Verdict};
@@ -254,6 +254,25 @@ fn a_repeated_open_finds_the_same_flow_and_an_old_one_nothing() {
     assert_eq!(world.core.counters().reopened, 1);
     assert_eq!(world.core.flows(), 1, "one flow for each player session");
     assert_eq!(world.opened[0], world.opened[1], "in the same slot, so that the server sees the same address");
+}
+
+#[test]
+fn another_open_of_the_same_microsecond_is_no_repetition() {
+    let mut world = World::new();
+    let mut ann = world.joined(1);
+    // Her other device: another nonce, so other keys than the flow has.
+    let pass = secret(1).seal(&claims(1), [1; 16]);
+    let access = RelayAccess { address: RELAY.parse().unwrap(), pass, flow_key: claims(1).flow_key };
+    let flow = PlayerFlow::new(access, [9; 32], Duration::from_secs(10), world.now);
+    let mut other = Player { flow, address: "192.0.2.1:2000".parse().unwrap(), got: [].into() };
+    let hello = other.flow.poll_transmit().unwrap();
+    world.send(&mut other, hello.as_slice());
+    let open = other.flow.poll_transmit().unwrap();
+    assert_eq!(world.send(&mut other, open.as_slice()), Verdict::Drop(DropReason::OpenStale));
+    assert_eq!(world.say(&mut ann, b"undisturbed"), Verdict::Forward(0));
+    world.keep(&mut other, Duration::from_secs(4));
+    assert_eq!(other.flow.state(), FlowState::Open, "with the next cookie");
+    assert_eq!(world.say(&mut other, b"served"), Verdict::Forward(0));
 }
 
 #[test]
