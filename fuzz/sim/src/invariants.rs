@@ -5,6 +5,7 @@
 //! | 1 to 25 | safety |
 //! | 26 to 32 | liveness; 31 and 32 are the loop's and the tests' |
 //! | D1, D5 … | invariants of the design that the others do not cover |
+//! | R1 … | of a relay's world, where they are checked: [`relay`](crate::relay) |
 //!
 //! Not here, because only the shells can break them: 23 (memory of one peer), and what concerns bytes on disk.
 
@@ -15,6 +16,7 @@ mod record;
 mod reports;
 mod server;
 
+pub use crate::relay::INVARIANTS as RELAY;
 use crate::world::World;
 
 /// Something that must hold.
@@ -105,6 +107,7 @@ fn all(invariants: &[Invariant], world: &World) -> Result<(), Violation> {
 /// The sentence of a number, for the report of a failure.
 #[must_use]
 pub fn sentence(number: &str) -> &'static str {
-    let found = SAFETY.iter().chain(LIVENESS).find(|invariant| invariant.number == number);
-    found.map_or("", |invariant| invariant.sentence)
+    let listed = SAFETY.iter().chain(LIVENESS).map(|invariant| (invariant.number, invariant.sentence));
+    let found = listed.chain(RELAY.iter().copied()).find(|(of, _)| *of == number);
+    found.map_or("", |(_, sentence)| sentence)
 }

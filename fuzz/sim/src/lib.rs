@@ -9,6 +9,8 @@
 //!              AgentCore ────┘  └──── Gate ◄── datagrams: lost, doubled, reordered, forged ──► Joiner
 //!              (hosts)               (game servers)                                          (players)
 //! ```
+//! Behind it, in every seed, a smaller world in which players reach servers through a relay: [`relay`].
+//!
 //! Everything that happens is an event at a microsecond, taken in order by one thread ([`World`]); everything random
 //! comes from the seed. So a seed is a story, and the same seed is the same story.
 //!
@@ -18,6 +20,7 @@ pub mod clock;
 pub mod coverage;
 pub mod disk;
 pub mod invariants;
+pub mod relay;
 pub mod rng;
 pub mod run;
 pub mod trace;

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use playgate_sim::coverage::Fault;
-use playgate_sim::invariants::{LIVENESS, SAFETY, Violation, sentence};
+use playgate_sim::invariants::{LIVENESS, RELAY, SAFETY, Violation, sentence};
 use playgate_sim::run::{self, Summary};
 
 use crate::args::Args;
@@ -53,7 +53,7 @@ pub fn many(args: &Args, first: u64, end: u64, time: Option<Duration>) -> bool {
     }
     print!("{}", text(args, &summary));
     if args.coverage {
-        print!("{}", summary.coverage);
+        print!("{}\n{}", summary.coverage, around_the_relay(&summary));
     }
     if args.record
         && let Err(error) = record(args, first, &summary)
@@ -73,9 +73,18 @@ fn text(args: &Args, summary: &Summary) -> String {
     let seconds = summary.took.as_secs_f64();
     let (hit, all) = summary.coverage.pairs_hit();
     let done = summary.done;
+    let relay = |what| summary.relay.times(what);
     let did = format!(
-        "{} game sessions, {} tickets, {} players admitted, {} revocations, {} calls answered, {} coordinator starts",
-        done.sessions, done.tickets, done.admitted, done.revoked, done.answered, done.starts
+        "{} game sessions, {} tickets, {} players admitted, {} revocations, {} calls answered, {} coordinator starts; \
+         {} flows through relays, {} payloads forwarded",
+        done.sessions,
+        done.tickets,
+        done.admitted,
+        done.revoked,
+        done.answered,
+        done.starts,
+        relay("opened"),
+        relay("forwarded")
     );
     format!(
         "{} seeds, {} steps ({:.0} a second on {} threads), {:.1} simulated hours, {} faults, {hit} of {all} pairs of \
@@ -88,6 +97,11 @@ fn text(args: &Args, summary: &Summary) -> String {
         summary.coverage.total(),
         if summary.failed.is_some() { "FAILED" } else { "all passed" },
     )
+}
+
+/// Faults, verdicts and ends around the relays, a line each.
+fn around_the_relay(summary: &Summary) -> String {
+    summary.relay.met.iter().map(|(what, times)| format!("relay: {what:<32}{times:>12}\n")).collect()
 }
 
 fn record(args: &Args, first: u64, summary: &Summary) -> std::io::Result<()> {
@@ -108,7 +122,7 @@ fn record(args: &Args, first: u64, summary: &Summary) -> std::io::Result<()> {
     for fault in Fault::ALL {
         let _ = writeln!(out, "{:<20}{:>12}", fault.as_str(), summary.coverage.count(*fault));
     }
-    let _ = write!(out, "\n{}", summary.coverage);
+    let _ = write!(out, "\n{}\n{}", summary.coverage, around_the_relay(summary));
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("results").join(format!("{now}-{commit}.txt"));
     std::fs::create_dir_all(file.parent().expect("it has a folder"))?;
     std::fs::write(&file, out)?;
@@ -118,8 +132,9 @@ fn record(args: &Args, first: u64, summary: &Summary) -> std::io::Result<()> {
 
 /// The list of what is checked.
 pub fn invariants() -> bool {
-    for invariant in SAFETY.iter().chain(LIVENESS) {
-        println!("{:>4}  {}", invariant.number, invariant.sentence);
+    let listed = SAFETY.iter().chain(LIVENESS).map(|invariant| (invariant.number, invariant.sentence));
+    for (number, sentence) in listed.chain(RELAY.iter().copied()) {
+        println!("{number:>4}  {sentence}");
     }
     true
 }

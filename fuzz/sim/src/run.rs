@@ -8,20 +8,41 @@ use std::time::{Duration, Instant};
 use crate::clock::Micros;
 use crate::coverage::Coverage;
 use crate::invariants::Violation;
+use crate::relay::{self, RelayOutcome, RelayWorld};
 use crate::trace;
 use crate::world::{Done, Outcome, Plan, World};
+
+/// Of the steps with faults, so many parts are the relay's.
+const RELAY_SHARE: u64 = 2;
 
 /// Runs one seed. A panic of a core is a violation like any other.
 #[must_use]
 pub fn one(plan: Plan) -> Outcome {
-    let run = catch_unwind(AssertUnwindSafe(|| World::new(plan).run(plan)));
+    let run = catch_unwind(AssertUnwindSafe(|| both(plan)));
     run.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         let what = text.unwrap_or_else(|| "a panic".to_owned());
         let violation = Some(Violation { number: "D9", what });
-        Outcome { steps: 0, simulated: 0, hash: 0, violation, coverage: Coverage::default(), done: Done::default() }
+        let (coverage, done, relay) = (Coverage::default(), Done::default(), relay::Done::default());
+        Outcome { steps: 0, simulated: 0, hash: 0, violation, coverage, done, relay }
     })
+}
+
+/// The world of the coordinator, then the one of a relay.
+fn both(plan: Plan) -> Outcome {
+    let mut outcome = World::new(plan).run(plan);
+    if outcome.violation.is_none() {
+        trace::line("---- the relay ----".to_owned());
+        let RelayOutcome { steps, simulated, hash, violation, done } =
+            RelayWorld::new(plan.seed).run(plan.steps / RELAY_SHARE);
+        outcome.steps += steps;
+        outcome.simulated += simulated;
+        outcome.hash = outcome.hash.rotate_left(1) ^ hash;
+        outcome.violation = violation;
+        outcome.relay = done;
+    }
+    outcome
 }
 
 /// Runs one seed and keeps the end of its story, or prints all of it.
@@ -47,6 +68,8 @@ pub struct Summary {
     pub coverage: Coverage,
     /// What the fleets did.
     pub done: Done,
+    /// What happened around the relays.
+    pub relay: relay::Done,
     /// The lowest seed that failed, and what.
     pub failed: Option<(u64, Violation)>,
     /// How long it took.
@@ -85,6 +108,7 @@ pub fn many(
                     summary.simulated += outcome.simulated;
                     summary.coverage.add(&outcome.coverage);
                     summary.done.add(&outcome.done);
+                    summary.relay.add(&outcome.relay);
                     if began.elapsed() >= summary.took + WORD {
                         summary.took = began.elapsed();
                         progress(&summary);

@@ -90,6 +90,8 @@ pub struct Outcome {
     pub coverage: Coverage,
     /// What the fleet did meanwhile.
     pub done: Done,
+    /// What happened in the world of the relay.
+    pub relay: crate::relay::Done,
 }
 
 /// What the fleet did in a run: a world in which little happens proves little.
@@ -194,6 +196,7 @@ impl World {
             done: self.done(),
             violation: self.broken,
             coverage: self.coverage,
+            relay: crate::relay::Done::default(),
         }
     }
 

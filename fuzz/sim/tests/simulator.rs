@@ -36,6 +36,23 @@ fn nothing_is_broken_in_the_first_seeds() {
     assert!(missed.len() * 20 <= all, "of {all} pairs of fault and state these were not hit: {missed:?}");
 }
 
+/// Faults, reasons to drop, answers and ends: what never happens is not tested.
+#[test]
+fn everything_happens_around_the_relay() {
+    let names = [
+        "relay crash|relay paused|player rebinds|network cut|player cut off|secret rotated|player revoked|relay drains",
+        "hostile datagrams|thief with a pass|player comes back|no socket|malformed|cookie_age|cookie_mac|pass_secret",
+        "pass_seal|open_proof|open_stale|wrong_core|unknown_flow|tag|replay|path_response|down_unknown_flow|cookie",
+        "opened|accepted again|refuse|reset|pong|path_challenge|path_challenge with payload|fresh_pass|player_at",
+        "forwarded|answered|expired|revoked|closed|served",
+    ];
+    let summary = run::many(0, 300, plan, 2, None, |_| ());
+    assert_eq!(summary.failed, None);
+    let names = names.into_iter().flat_map(|line| line.split('|'));
+    let missed: Vec<_> = names.filter(|name| summary.relay.times(name) == 0).collect();
+    assert!(missed.is_empty(), "{missed:?} in {:?}", summary.relay);
+}
+
 /// Wrong rules, put in by hand. If they are not found, neither would be others.
 #[test]
 fn a_wrong_rule_is_found() {
