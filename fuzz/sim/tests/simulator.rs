@@ -44,7 +44,7 @@ fn everything_happens_around_the_relay() {
         "hostile datagrams|thief with a pass|player comes back|no socket|malformed|cookie_age|cookie_mac|pass_secret",
         "pass_seal|open_proof|open_stale|wrong_core|unknown_flow|tag|replay|path_response|down_unknown_flow|cookie",
         "opened|accepted again|refuse|reset|pong|path_challenge|path_challenge with payload|fresh_pass|player_at",
-        "forwarded|answered|expired|revoked|closed|served",
+        "forwarded|answered|flow_rate|expired|revoked|closed|served",
     ];
     let summary = run::many(0, 300, plan, 2, None, |_| ());
     assert_eq!(summary.failed, None);

@@ -54,6 +54,8 @@ pub(super) struct Weather {
     pub(super) is_mapped: bool,
     /// The relay has room for three flows only.
     pub(super) is_tight: bool,
+    /// Passes allow ten datagrams a second; some players send more.
+    pub(super) is_strict: bool,
     /// Between two payloads of a player, at most.
     pub(super) say_ms: u64,
     pub(super) sweeps_late: Micros,
@@ -81,6 +83,7 @@ impl Weather {
             overheard: [0, 30, 200][rng.below(3) as usize],
             is_mapped: rng.chance(300),
             is_tight: rng.chance(100),
+            is_strict: rng.chance(150),
             say_ms: if is_slow { rng.between(8_000, 40_000) } else { rng.between(100, 900) },
             sweeps_late: if is_slow { SECOND } else { rng.below(50) * MS },
             pass_ms: if is_slow { 60_000 } else { rng.between(2_000, 60_000) },

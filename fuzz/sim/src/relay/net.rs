@@ -72,7 +72,7 @@ impl RelayWorld {
 
     /// A server answers most of what it gets, to where it came from.
     pub(super) fn server_gets(&mut self, socket: SocketNo, server: SocketAddr, payload: &[u8]) {
-        let number = u64::from_le_bytes(*payload.first_chunk().expect("the relay's end was checked"));
+        let number = u32::from_le_bytes(*payload.first_chunk().expect("the relay's end was checked"));
         let sent = &mut self.sent[number as usize];
         sent.arrived = true;
         let (player, meant) = (sent.player, sent.server);
@@ -82,8 +82,8 @@ impl RelayWorld {
         if self.is_faulty() && self.rng.chance(300) {
             return;
         }
-        let mut answer = [(self.answers.len() as u64).to_le_bytes(), number.to_le_bytes()].concat();
-        answer.resize(16 + self.rng.below(80) as usize, 0xaa);
+        let mut answer = [(self.answers.len() as u32).to_le_bytes(), number.to_le_bytes()].concat();
+        answer.resize(8 + self.rng.below(80) as usize, 0xaa);
         if self.is_faulty() && self.rng.chance(20) {
             answer.resize(1_425 + self.rng.below(16) as usize, 0xaa);
         }

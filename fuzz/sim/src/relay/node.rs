@@ -204,8 +204,8 @@ impl RelayWorld {
         let Some((socket, server)) = self.node.sockets.get(&slot).copied() else {
             return self.fail("R8", format!("a payload for slot {slot}, which has no socket"));
         };
-        let number = payload.first_chunk().map(|number| u64::from_le_bytes(*number));
-        let sent = number.and_then(|number| self.sent.get(usize::try_from(number).unwrap_or(usize::MAX)));
+        let number = payload.first_chunk().map(|number| u32::from_le_bytes(*number));
+        let sent = number.and_then(|number| self.sent.get(number as usize));
         if sent.is_none_or(|sent| sent.digest != digest(payload) || sent.server != server) {
             return self.fail("R1", format!("{number:?} reaches {server}, and nobody has sent it there"));
         }

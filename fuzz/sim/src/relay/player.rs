@@ -60,7 +60,7 @@ impl RelayWorld {
             server: server_address(server),
             use_by_ms: 0,
             valid_until_ms: 0,
-            packets_per_second: 1_000,
+            packets_per_second: if self.weather.is_strict { 10 } else { 1_000 },
             bytes_per_second: 1_000_000,
             flow_key: FlowKey::from_bytes(self.rng.bytes()),
         };
@@ -284,9 +284,8 @@ impl RelayWorld {
     }
 
     fn player_gets(&mut self, player: usize, payload: &[u8]) {
-        let number =
-            |at: usize| payload.get(at..at + 8).map(|bytes| u64::from_le_bytes(*bytes.first_chunk().expect("8")));
-        let (answer, sent) = (number(0).unwrap_or(u64::MAX) as usize, number(8).unwrap_or(u64::MAX) as usize);
+        let number = |at: usize| payload.get(at..)?.first_chunk().map(|number| u32::from_le_bytes(*number) as usize);
+        let (answer, sent) = (number(0).unwrap_or(usize::MAX), number(4).unwrap_or(usize::MAX));
         let expected = self.answers.get(answer).copied();
         if expected != Some((player, false)) {
             return self.fail("R9", format!("player {player} gets answer {answer}, which is {expected:?}"));
@@ -314,9 +313,17 @@ impl RelayWorld {
             }
             return;
         }
-        let mut payload = (self.sent.len() as u64).to_le_bytes().to_vec();
+        let is_chatty = self.is_faulty() && self.weather.is_strict && self.rng.chance(50);
+        for _ in 0..if is_chatty { 40 } else { 1 } {
+            self.player_sends_payload(player);
+        }
+    }
+
+    fn player_sends_payload(&mut self, player: usize) {
+        let mut payload = (self.sent.len() as u32).to_le_bytes().to_vec();
         let len = match self.rng.below(20) {
-            0 => 8,
+            // Too short for a path challenge, or for a RESET, as an answer.
+            0 => 4 + self.rng.below(5) as usize,
             1 => PAYLOAD_BYTES_MAX,
             _ => 9 + self.rng.below(60) as usize,
         };

@@ -97,7 +97,7 @@ pub struct RelayWorld {
     pub(super) captured: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
     pub(super) cut_until: Micros,
     /// Numbers of payloads that the relay has forwarded.
-    pub(super) arrived: BTreeSet<u64>,
+    pub(super) arrived: BTreeSet<u32>,
     /// Digests of what the relay has sent to players.
     pub(super) node_said: BTreeSet<u64>,
     pub(super) done: Done,
