@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use playgate_protocol::relay::{Accept, ConnectionId, HEADER_BYTES, PASS_BYTES, PassClaims, Refuse, RefuseCode};
-use playgate_relay_core::limits::{HELLO_BURST, OPENS_PER_PREFIX_BURST};
+use playgate_relay_core::limits::{HELLO_BURST, OPENS_PER_NETWORK_BURST};
 use playgate_relay_core::{DropReason, Now, Verdict};
 
 use super::model::{Checked, Flow, Model, is_allowed, must};
@@ -105,7 +105,7 @@ impl Model {
         }
         self.addresses.prove(told.from);
         self.opens += 1;
-        if told.verdict == Verdict::Drop(DropReason::OpenRate) && self.opens > OPENS_PER_PREFIX_BURST {
+        if told.verdict == Verdict::Drop(DropReason::OpenRate) && self.opens > OPENS_PER_NETWORK_BURST {
             return Ok(());
         }
         let claims = match self.opened_pass(&datagram[4..4 + PASS_BYTES]) {
