@@ -210,7 +210,7 @@ fn a_move_costs_what_was_on_the_way_down_and_nothing_else() {
     }
     let last = sent;
     let deadline = Instant::now() + PATIENCE;
-    while relay.totals().up_datagrams < u64::from(last) {
+    while relay.totals().down_datagrams < u64::from(last) {
         assert!(Instant::now() < deadline, "{:?}", relay.totals());
         thread::sleep(Duration::from_millis(20));
     }

@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use playgate_flood::attack::SCRIPTS;
 use playgate_flood::payload;
@@ -65,9 +65,10 @@ fn a_player_behind_a_narrow_path_hears_everything() {
             for n in 0..BURST {
                 player.send(&payload::write(mark, 1, round * BURST + n))?;
             }
-            for _ in 0..BURST {
-                let Some(echo) = player.hear(Duration::from_secs(5))? else { return Ok(heard) };
-                heard.extend(payload::read(mark, &echo).map(|(_, sequence)| sequence));
+            let until = Instant::now() + Duration::from_secs(10);
+            while heard.len() < ((round + 1) * BURST) as usize && Instant::now() < until {
+                let echo = player.hear(Duration::from_millis(500))?;
+                heard.extend(echo.and_then(|echo| payload::read(mark, &echo)).map(|(_, sequence)| sequence));
             }
         }
         Ok(heard)

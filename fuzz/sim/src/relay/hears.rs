@@ -1,9 +1,12 @@
 //! What must become of a datagram from a player's side, and what the model learns from it: how flows are opened.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use playgate_protocol::relay::{Accept, ConnectionId, HEADER_BYTES, PASS_BYTES, PassClaims, Refuse, RefuseCode};
-use playgate_relay_core::limits::{HELLO_BURST, OPENS_PER_NETWORK_BURST};
+use playgate_relay_core::limits::{
+    COOKIES_REMEMBERED, HELLO_BURST, OPEN_AGAIN_AFTER, OPENS_PER_COOKIE, OPENS_PER_NETWORK_BURST,
+};
 use playgate_relay_core::{DropReason, Now, Verdict};
 
 use super::model::{Checked, Flow, Model, is_allowed, must};
@@ -104,6 +107,9 @@ impl Model {
             return told.drops(DropReason::CookieMac, "R5");
         }
         self.addresses.prove(told.from);
+        if !self.may_be_heard(now.clock, number(datagram, 171)) {
+            return told.drops(DropReason::OpenRepeated, "R5");
+        }
         self.opens += 1;
         if told.verdict == Verdict::Drop(DropReason::OpenRate) && self.opens > OPENS_PER_NETWORK_BURST {
             return Ok(());
@@ -131,6 +137,21 @@ impl Model {
             return self.refused(told, &claims, code);
         }
         self.opened(told, claims, (nonce, opened_us))
+    }
+
+    /// OPENs with one cookie count eight times at most, and every 200 ms; two cookies whose MACs meet in a table of 4,096
+    /// places forget each other.
+    fn may_be_heard(&mut self, now: Duration, mac: [u8; 16]) -> bool {
+        let mac = u128::from_le_bytes(mac);
+        let place = self.heard_opens.entry((mac >> 64) as u64 % COOKIES_REMEMBERED as u64).or_default();
+        if place.0 != mac as u64 {
+            *place = (mac as u64, 0, now);
+        }
+        let may = place.1 < OPENS_PER_COOKIE && now >= place.2;
+        if may {
+            (place.1, place.2) = (place.1 + 1, now + OPEN_AGAIN_AFTER);
+        }
+        may
     }
 
     pub(super) fn opened_pass(&self, pass: &[u8]) -> Result<PassClaims, DropReason> {

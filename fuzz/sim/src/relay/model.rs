@@ -107,6 +107,8 @@ pub(super) struct Model {
     pub(super) given: BTreeSet<ConnectionId>,
     /// Nonce, time and MAC, by the address they were sent to.
     pub(super) cookies: BTreeSet<(SocketAddr, [u8; 40])>,
+    /// Cookie, how often it was heard in an OPEN, and when it may be heard again, by the place of its MAC.
+    pub(super) heard_opens: BTreeMap<u64, (u64, u32, Duration)>,
     /// Path challenges, with the period they were made in.
     pub(super) challenges: BTreeMap<(SocketAddr, ConnectionId, [u8; 8]), u64>,
     pub(super) hellos: u32,
@@ -130,6 +132,7 @@ impl Model {
             addresses: Addresses::default(),
             given: BTreeSet::new(),
             cookies: BTreeSet::new(),
+            heard_opens: BTreeMap::new(),
             challenges: BTreeMap::new(),
             hellos: 0,
             opens: 0,
