@@ -122,7 +122,12 @@ impl Relay {
 
     /// Ends a player session's flow, and takes no pass of it until `until_ms`.
     pub fn revoke(&self, player_session: PlayerSessionId, until_ms: TimeMs) {
-        self.tell(&Command::Revoke { player_session, until_ms });
+        self.revoke_all(&[(player_session, until_ms)]);
+    }
+
+    /// The same for many at once.
+    pub fn revoke_all(&self, list: &[(PlayerSessionId, TimeMs)]) {
+        self.tell(&Command::Revoke(list.into()));
     }
 
     /// Takes no new players while it drains.

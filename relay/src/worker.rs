@@ -49,10 +49,7 @@ pub enum Report {
 #[derive(Clone)]
 pub(crate) enum Command {
     Secrets(Secrets),
-    Revoke {
-        player_session: PlayerSessionId,
-        until_ms: TimeMs,
-    },
+    Revoke(Arc<[(PlayerSessionId, TimeMs)]>),
     Draining(bool),
     /// Coordinator time at a moment.
     Time {
@@ -167,7 +164,9 @@ impl Worker {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Secrets(secrets) => self.core.set_secrets(secrets),
-                Command::Revoke { player_session, until_ms } => self.core.revoke(player_session, until_ms),
+                Command::Revoke(list) => {
+                    list.iter().for_each(|(player_session, until_ms)| self.core.revoke(*player_session, *until_ms));
+                }
                 Command::Draining(is_draining) => self.core.set_draining(is_draining),
                 Command::Time { ms, at } => self.clock.known = (ms, at),
                 Command::ShowFlows(shows) => self.buffers.shows_flows = shows,

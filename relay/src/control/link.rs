@@ -222,11 +222,9 @@ impl Control {
     }
 
     fn revoke(&mut self, list: &[FlowRevocation]) {
-        for revocation in list {
-            self.relay.revoke(revocation.player_session, revocation.until_ms);
-        }
-        let saved = self.revoked.add(self.clock.now_ms(), list.iter().map(|one| (one.player_session, one.until_ms)));
-        if let Err(error) = saved {
+        let list: Vec<_> = list.iter().map(|one| (one.player_session, one.until_ms)).collect();
+        self.relay.revoke_all(&list);
+        if let Err(error) = self.revoked.add(self.clock.now_ms(), list.into_iter()) {
             tracing::error!(%error, "cannot save revocations: a restart would forget them. Is the disk full?");
         }
         self.shown.set_revoked(self.revoked.known().len());

@@ -86,9 +86,8 @@ fn start(config: RelayServiceConfig, state: StateDir) -> Result<Control, Service
     let reports = Arc::clone(&flows);
     let relay = Relay::start(relay_config, move |report| reports.report(report)).map_err(ServiceError::Start)?;
     relay.set_time(clock.now_ms());
-    for (player_session, until_ms) in revoked.known().iter() {
-        relay.revoke(player_session, until_ms);
-    }
+    let list: Vec<_> = revoked.known().iter().collect();
+    relay.revoke_all(&list);
     // Last: no flow opens before.
     if let Some(secrets) = &secrets {
         relay.set_secrets(secrets.for_passes());
