@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use playgate_core::fleet::{Millis, PortRange};
-use playgate_protocol::{FleetId, GameSessionId, JoinRole, PlayerSessionId, ServerProcessId};
+use playgate_protocol::{FleetId, GameSessionId, JoinRole, PlayerSessionId, RelayId, ServerProcessId};
 use playgate_relay::command::RelayCommand;
 
 /// Launch game servers, put matches on them, and let exactly the right players in.
@@ -71,8 +71,18 @@ pub enum Command {
     /// Look at and stop server processes.
     #[command(subcommand)]
     Process(ProcessCommand),
-    /// Show fleets and hosts.
+    /// Show fleets, hosts and relays.
     Status,
+    /// Carry the datagrams of a game that knows nothing of relays: it connects to the address on loopback that is
+    /// printed, and plays through the relay of its ticket. Ends with the flow, or when told to.
+    Pump {
+        /// File with the ticket, which is a secret; `-` for standard input.
+        #[arg(long, value_name = "FILE")]
+        ticket_file: PathBuf,
+        /// How long to try to reach a relay.
+        #[arg(long, default_value = "5s")]
+        timeout: Millis,
+    },
     /// Show what happened, oldest first.
     Events {
         /// Only those behind this number.
@@ -137,6 +147,9 @@ pub struct DevArgs {
     /// UDP address of the coordinator.
     #[arg(long, default_value = "127.0.0.1:7600", value_name = "ADDRESS")]
     pub listen: SocketAddr,
+    /// Hide the servers behind a relay that runs in this process, at this UDP address.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:4000")]
+    pub relay: Option<SocketAddr>,
     /// Where the state is kept.
     #[arg(long, default_value = ".playgate-dev", value_name = "DIR")]
     pub data: PathBuf,
@@ -164,6 +177,12 @@ pub enum KeyCommand {
         /// How long it is good for.
         #[arg(long, default_value = "1h")]
         lifetime: Millis,
+    },
+    /// Give a relay a new secret, as happens each day by itself. Passes sealed with the one before are taken until the
+    /// next time: after two of these, no pass from before opens anything.
+    RotateRelay {
+        /// Which relay; see `playgate status`.
+        relay: RelayId,
     },
 }
 

@@ -18,7 +18,7 @@ use crate::output::{json, list, one};
 /// Runs one command against the coordinator.
 pub async fn run(command: Command, operator: &Operator, format: OutputFormat) -> Result<(), Failure> {
     match command {
-        Command::Coordinator(_) | Command::Agent(_) | Command::Relay(_) | Command::Dev(_) => {
+        Command::Coordinator(_) | Command::Agent(_) | Command::Relay(_) | Command::Dev(_) | Command::Pump { .. } => {
             unreachable!("these call nobody")
         }
         Command::Key(KeyCommand::New { role, fleet, uses, lifetime }) => {
@@ -29,17 +29,21 @@ pub async fn run(command: Command, operator: &Operator, format: OutputFormat) ->
             }
             Ok(())
         }
+        Command::Key(KeyCommand::RotateRelay { relay }) => Ok(operator.rotate_relay_secret(relay).await?),
         Command::Session(command) => session(command, operator, format).await,
         Command::Player(command) => player(command, operator, format).await,
         Command::Process(command) => process(command, operator, format).await,
         Command::Status => {
             let (fleets, hosts) = (operator.list_fleets().await?, operator.list_hosts().await?);
+            let relays = operator.list_relays().await?;
             match format {
-                OutputFormat::Json => json(&serde_json::json!({ "fleets": fleets, "hosts": hosts })),
+                OutputFormat::Json => json(&serde_json::json!({ "fleets": fleets, "hosts": hosts, "relays": relays })),
                 OutputFormat::Table => {
                     list(format, &fleets);
                     println!();
                     list(format, &hosts);
+                    println!();
+                    list(format, &relays);
                 }
             }
             Ok(())

@@ -1,14 +1,16 @@
-//! Coordinator, agent and one fleet in one process: the everyday tool of a game developer.
+//! Coordinator, agent and one fleet, and a relay if wanted, in one process: the everyday tool of a game developer.
 
 use std::time::Duration;
 
 use playgate_agent::{AgentConfig, OnShutdown};
 use playgate_client::Operator;
 use playgate_coordinator::{Coordinator, CoordinatorConfig};
-use playgate_core::fleet::FleetConfig;
+use playgate_core::fleet::{FleetConfig, RelayMode};
 use playgate_protocol::api::{ProcessInfo, ProcessStatus};
 use playgate_protocol::{FleetId, JoinRole, List, OutOfBounds};
+use playgate_relay::RelayServiceConfig;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::args::DevArgs;
 use crate::error::Failure;
@@ -30,9 +32,13 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let coordinator = Coordinator::open(config).map_err(|error| Failure::setup(error.to_string()))?;
     let operator_key = coordinator.operator_key().clone();
     let (stop, stopped) = watch::channel(false);
-    let mut coordinating = tokio::spawn(coordinator.run(until(stopped)));
+    let mut coordinating = tokio::spawn(coordinator.run(until(stopped.clone())));
 
     let operator = Operator::connect(operator_key).await?;
+    let relaying = match args.relay {
+        Some(listen) => Some(relay(&args, &operator, listen, until(stopped)).await?),
+        None => None,
+    };
     let outcome = tokio::select! {
         ended = &mut coordinating => return match ended {
             Ok(Err(error)) => Err(Failure::setup(error.to_string())),
@@ -43,7 +49,35 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     operator.close().await;
     let _ = stop.send(true);
     let _ = coordinating.await;
+    if let Some(relaying) = relaying {
+        let _ = relaying.await;
+    }
     outcome
+}
+
+/// Loopback is where its servers are; an address that is taken is said at once.
+async fn relay(
+    args: &DevArgs,
+    operator: &Operator,
+    listen: std::net::SocketAddr,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<JoinHandle<()>, Failure> {
+    let setup = |error: &dyn std::fmt::Display| Failure::setup(format!("the relay: {error}"));
+    drop(std::net::UdpSocket::bind(listen).map_err(|error| setup(&format!("{listen}: {error}")))?);
+    let key = operator.create_join_key(JoinRole::Relay, None, 1, Duration::from_secs(60)).await?;
+    let state = args.data.join("relay");
+    let mut config = RelayServiceConfig::from_join_key(key, state).map_err(|error| setup(&error))?;
+    config.name = "dev".to_owned();
+    config.relay.listen = listen;
+    for loopback in ["127.0.0.0/8", "::1"] {
+        config.relay.destinations.push(loopback.parse().map_err(|error| setup(&error))?);
+    }
+    println!("players come through the relay at {listen}; an unchanged game through: playgate pump --ticket-file FILE");
+    Ok(tokio::spawn(async move {
+        if let Err(error) = playgate_relay::run(config, stop).await {
+            tracing::error!(%error, "the relay cannot go on");
+        }
+    }))
 }
 
 async fn serve(args: &DevArgs, operator: &Operator, fleet: &FleetId, launches: bool) -> Result<(), Failure> {
@@ -112,6 +146,7 @@ fn fleet(args: &DevArgs) -> Result<FleetConfig, OutOfBounds> {
     fleet.processes_per_host = args.processes;
     fleet.sessions_per_process = args.sessions_per_process;
     fleet.tell_reason = true;
+    fleet.relay = if args.relay.is_some() { RelayMode::Required } else { RelayMode::Off };
     let passed = ["PATH"].into_iter().chain(args.env.iter().map(String::as_str)).map(|name| name.parse());
     fleet.env_pass = List::new(passed.collect::<Result<Vec<_>, _>>()?)?;
     Ok(fleet)

@@ -18,6 +18,11 @@ impl Failure {
         Self { code: 1, text: text.into() }
     }
 
+    /// Nobody answered, or not any more.
+    pub fn unreached(text: impl Into<String>) -> Self {
+        Self { code: 3, text: text.into() }
+    }
+
     /// Something on this machine has to be mended first.
     pub fn setup(text: impl Into<String>) -> Self {
         Self { code: 4, text: text.into() }

@@ -6,6 +6,7 @@ mod connect;
 mod dev;
 mod error;
 mod output;
+mod pump;
 mod serve;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         Command::Agent(args) => serve::agent(args).await,
         Command::Relay(command) => serve::relay(command, output).await,
         Command::Dev(args) => dev::run(args).await,
+        Command::Pump { ticket_file, timeout } => pump::run(&ticket_file, timeout).await,
         command => calls::run(command, &connect::operator(key.as_deref()).await?, output).await,
     }
 }

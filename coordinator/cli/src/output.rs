@@ -1,7 +1,7 @@
 //! Prints answers as columns for people or as JSON for programs.
 
 use playgate_protocol::TimeMs;
-use playgate_protocol::api::{Event, FleetInfo, GameSessionInfo, HostInfo, PlayerSessionInfo, ProcessInfo};
+use playgate_protocol::api::{Event, FleetInfo, GameSessionInfo, HostInfo, PlayerSessionInfo, ProcessInfo, RelayInfo};
 use serde::Serialize;
 
 use crate::args::OutputFormat;
@@ -179,6 +179,28 @@ impl Columns for HostInfo {
             or_dash(self.address),
             self.processes.to_string(),
             self.capacity.to_string(),
+        ]
+    }
+}
+
+impl Columns for RelayInfo {
+    const HEAD: &'static [&'static str] = &["RELAY", "NAME", "LINK", "ADDRESSES", "FLOWS", "ROOM FOR", "SECRET"];
+
+    fn cells(&self) -> Vec<String> {
+        let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
+        let state = match (self.connected, self.beat) {
+            (true, Some(beat)) if beat.is_draining => "draining",
+            (true, _) => "connected",
+            (false, _) => "away",
+        };
+        vec![
+            self.id.to_string(),
+            self.name.to_string(),
+            state.to_owned(),
+            addresses.join(" "),
+            or_dash(self.beat.map(|beat| beat.flows)),
+            or_dash(self.beat.map(|beat| beat.flows_max)),
+            self.secret.to_string(),
         ]
     }
 }

@@ -48,6 +48,19 @@ fn the_five_steps_hold_and_every_refusal_is_shown() {
 }
 
 #[test]
+fn the_five_steps_hold_through_a_relay() {
+    let (status, lines) = Demo::start_with(&["demo", "--relay"]).finish();
+    let shown = lines.join("\n");
+    assert_eq!(status.code(), Some(0), "{shown}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("step ")).count(), 5, "{shown}");
+    for part in
+        ["joined through the relay", "removed: cleo", "killed: the relay, kill -9", "lets eve in", "eve is on record"]
+    {
+        assert!(shown.contains(part), "no {part:?}:\n{shown}");
+    }
+}
+
+#[test]
 fn an_interrupted_demo_ends_everything_and_says_so() {
     let mut demo = Demo::start();
     demo.read_until("step 3");
@@ -81,10 +94,14 @@ struct Demo {
 
 impl Demo {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(args: &[&str]) -> Self {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_arena"));
-        let mut child = command.env("TMPDIR", dir.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.args(args).env("TMPDIR", dir.path()).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         Self { child, output, lines: Vec::new(), dir, started: Instant::now(), _alone: alone }
     }

@@ -58,8 +58,8 @@ pub fn start_coordinator(home: &Path, exe: &Path, listen: &str) -> Outcome<Actor
     Actor::start(home, exe, "coordinator", &args, None)
 }
 
-/// Step 5: no server is wanted any more, then agent and coordinator are told to end.
-pub async fn shut_down(mut stage: Stage) -> Outcome<usize> {
+/// Step 5: no server is wanted any more, then agent and coordinator are told to end. So many servers were killed before.
+pub async fn shut_down(mut stage: Stage, killed: usize) -> Outcome<usize> {
     let started = Instant::now();
     stage.operator.set_processes_per_host(fleet(), 0).await?;
     let ended = loop {
@@ -72,7 +72,7 @@ pub async fn shut_down(mut stage: Stage) -> Outcome<usize> {
     let servers_gone = ms(started);
     let (crashed, stopped): (Vec<_>, Vec<_>) =
         ended.iter().partition(|process| process.reason == Some(ProcessEnd::Crashed));
-    stage.check("servers that were killed", crashed.len(), 1)?;
+    stage.check("servers that were killed", crashed.len(), killed)?;
     for process in &stopped {
         let how = (process.reason, process.exit);
         stage.check("how a server ended", how, (Some(ProcessEnd::Stopped), Some(ExitStatus::Code(0))))?;

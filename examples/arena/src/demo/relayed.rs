@@ -37,7 +37,7 @@ pub async fn play(home: &Path) -> Outcome<usize> {
     relay.actor.ask_to_end();
     let code = relay.actor.exit().await?.code();
     stage.check("exit code of the relay", code, Some(0))?;
-    launch::shut_down(stage).await
+    launch::shut_down(stage, 0).await
 }
 
 struct Relay {

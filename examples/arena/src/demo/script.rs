@@ -25,5 +25,5 @@ pub async fn play(home: &Path) -> Outcome<usize> {
     let finn = outages::kill_coordinator(&mut stage, &arena, spare).await?;
 
     sessions::stop(&mut stage, &arena, vec![ann, ben, dan, finn]).await?;
-    launch::shut_down(stage).await
+    launch::shut_down(stage, 1).await
 }
