@@ -48,6 +48,7 @@ const STALL_MS: u64 = 500;
 const STALL_HOLD_MS_MAX: u64 = 2_000;
 
 /// What wakes the loop, in this order of priority.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, on the stack")]
 enum Happening {
     Committed(CommitDone),
     Shutdown,

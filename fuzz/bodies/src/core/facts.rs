@@ -120,10 +120,10 @@ impl Facts {
                     self.agent_reports.insert(host, applied.max(through));
                 }
             }
-            (Input::Relay(_, RelayUp::Beat(beat)), Some(Identity::Relay(relay))) => {
-                if beat.secret <= mem.relays[&relay].secret {
-                    self.relays.insert(relay, *beat);
-                }
+            (Input::Relay(_, RelayUp::Beat(beat)), Some(Identity::Relay(relay)))
+                if beat.secret <= mem.relays[&relay].secret =>
+            {
+                self.relays.insert(relay, *beat);
             }
             (Input::Closed(link), _) => {
                 if let Some(Identity::Relay(relay)) = self.links.get(link) {
