@@ -90,7 +90,7 @@ fn address(last: u8) -> SocketAddr {
 }
 
 /// Splits the bytes into datagrams: one byte says what to do with the next ones, two how many they are.
-fn parts(mut data: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+pub(crate) fn parts(mut data: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
         let (head, rest) = data.split_first_chunk::<3>()?;
         let len = usize::from(u16::from_le_bytes([head[1], head[2]]) % 1_300).min(rest.len());

@@ -16,6 +16,8 @@
 //! | [`rows`] | edits of the rows of a real history | the same |
 //! | [`agent`] | a history of an agent | no process runs twice, reports have no gap, nothing is said without a link |
 //! | [`core()`] | a history of a coordinator | everything that the reference model says, see `core/mod.rs` |
+//! | [`relay_datagrams`] | datagrams of a relay, and a player's flow through one | what is read is written as it was, what is sealed cannot be changed, a player believes his relay only |
+//! | [`relay()`] | a history of a relay's core | everything that the model in `fuzz/sim/src/relay` says |
 
 mod agent_history;
 mod core;
@@ -25,6 +27,8 @@ mod files;
 mod frames;
 mod gate_history;
 mod recovery;
+mod relay_datagrams;
+mod relay_history;
 mod scratch;
 mod store;
 mod texts;
@@ -35,6 +39,8 @@ pub use datagrams::{handshake, joiner};
 pub use files::files;
 pub use frames::{frames, messages};
 pub use gate_history::gate;
+pub use relay_datagrams::relay_datagrams;
+pub use relay_history::{relay, relay_seen};
 pub use store::{rows, store};
 pub use texts::{fleet, template, text};
 
@@ -42,7 +48,7 @@ pub use texts::{fleet, template, text};
 pub type Body = fn(&[u8]);
 
 /// Every body by the name of its target and corpus.
-pub const ALL: [(&str, Body); 14] = [
+pub const ALL: [(&str, Body); 16] = [
     ("handshake", handshake),
     ("joiner", joiner),
     ("gate", gate),
@@ -57,4 +63,6 @@ pub const ALL: [(&str, Body); 14] = [
     ("rows", rows),
     ("agent", agent),
     ("core", core),
+    ("relay_datagrams", relay_datagrams),
+    ("relay", relay),
 ];
