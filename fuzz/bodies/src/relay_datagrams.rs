@@ -281,7 +281,7 @@ impl Ends {
     fn answers(&mut self, payload: &[u8]) {
         let mut datagram = [&[0; HEADER_BYTES], payload].concat();
         if self.core.to_player(0, &mut datagram) == Some(player()) {
-            self.from_relay(datagram);
+            self.relay_says(datagram);
         }
     }
 
@@ -299,12 +299,12 @@ impl Ends {
         if matches!(verdict, Verdict::Reply | Verdict::ForwardAndReply(_) | Verdict::Open { .. }) {
             let reply = self.core.reply().to_vec();
             assert!(reply.len() <= datagram.len());
-            self.from_relay(reply);
+            self.relay_says(reply);
         }
         while self.core.poll_output().is_some() {}
     }
 
-    fn from_relay(&mut self, datagram: Vec<u8>) {
+    fn relay_says(&mut self, datagram: Vec<u8>) {
         self.said.insert(datagram.clone());
         if self.seen.len() == SEEN_MAX {
             self.seen.pop_front();

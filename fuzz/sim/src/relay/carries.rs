@@ -76,7 +76,7 @@ impl Model {
         let asks = flow.at != told.from && is_newest;
         match datagram[0] {
             1 => self.data(told, slot, asks),
-            2 | 7 if flow.at != told.from => self.from_elsewhere(told, slot, asks),
+            2 | 7 if flow.at != told.from => self.sent_from_elsewhere(told, slot, asks),
             2 if len == 16 => self.answered(told, slot, 3),
             7 if len == PASS_BYTES => self.renews(told, slot),
             2 | 7 => told.drops(DropReason::Malformed, "R7"),
@@ -98,7 +98,7 @@ impl Model {
     }
 
     /// Whoever has not shown that he receives there is asked to, and gets nothing else.
-    fn from_elsewhere(&mut self, told: Told<'_>, slot: Slot, asks: bool) -> Checked {
+    fn sent_from_elsewhere(&mut self, told: Told<'_>, slot: Slot, asks: bool) -> Checked {
         if !asks || !self.may_challenge(told, slot) {
             return told.is(Verdict::Done, "R5");
         }
