@@ -216,7 +216,7 @@ fn spawn(
         core: Core::new(core_config, Now { clock: Duration::ZERO, ms: clock.known.0 }),
         players,
         poll,
-        upstreams: Upstreams::new(config.send_from.clone()),
+        upstreams: Upstreams::new(config.send_from.clone(), &config.reset_key),
         commands: told,
         wake: Arc::clone(&wake),
         report,

@@ -4,16 +4,25 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use playgate_protocol::PlayerSessionId;
 use playgate_relay_core::Slot;
+use ring::hmac;
 use rustix::event::epoll;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Socket buffers, in bytes: half a second of a busy player.
 const BUFFER_BYTES: usize = 256 * 1024;
 
+/// Ports that are tried before the system chooses one.
+const PORTS_TRIED: u8 = 3;
+/// Ports that follow from a player session: above those that are well known, below those that Linux gives out by itself.
+const PORTS: std::ops::Range<u16> = 10_000..32_768;
+
 /// By slot.
 pub(crate) struct Upstreams {
     send_from: Vec<IpAddr>,
+    /// Makes ports.
+    key: hmac::Key,
     sockets: Vec<Option<Upstream>>,
 }
 
@@ -23,13 +32,21 @@ struct Upstream {
 }
 
 impl Upstreams {
-    pub(crate) fn new(send_from: Vec<IpAddr>) -> Self {
-        Self { send_from, sockets: Vec::new() }
+    /// `key` is the relay's own and the same after a restart, so that a server sees its players where they were before.
+    pub(crate) fn new(send_from: Vec<IpAddr>, key: &[u8; 32]) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        Self { send_from, key, sockets: Vec::new() }
     }
 
     /// A socket for the flow in this slot. One that goes to the same server already is kept: it is the same player's,
     /// who has opened his flow again.
-    pub(crate) fn open(&mut self, slot: Slot, server: SocketAddr, poll: &OwnedFd) -> io::Result<()> {
+    pub(crate) fn open(
+        &mut self,
+        slot: Slot,
+        player: PlayerSessionId,
+        server: SocketAddr,
+        poll: &OwnedFd,
+    ) -> io::Result<()> {
         let index = slot as usize;
         if self.sockets.len() <= index {
             self.sockets.resize_with(index + 1, || None);
@@ -38,7 +55,7 @@ impl Upstreams {
             return Ok(());
         }
         self.sockets[index] = None;
-        let socket = self.connect(server)?;
+        let socket = self.connect(player, server)?;
         epoll::add(poll, &socket, epoll::EventData::new_u64(u64::from(slot)), epoll::EventFlags::IN)?;
         self.sockets[index] = Some(Upstream { socket, server });
         Ok(())
@@ -59,18 +76,33 @@ impl Upstreams {
         self.sockets.get(slot as usize)?.as_ref().map(|upstream| upstream.socket.as_fd())
     }
 
-    fn connect(&self, server: SocketAddr) -> io::Result<UdpSocket> {
+    /// A server knows a player by address and port. A port that is taken by somebody else is not waited for.
+    fn connect(&self, player: PlayerSessionId, server: SocketAddr) -> io::Result<UdpSocket> {
         let socket = Socket::new(Domain::for_address(server), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
         let anywhere = match server {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
         let from = self.send_from.iter().copied().find(|ip| ip.is_ipv4() == server.is_ipv4()).unwrap_or(anywhere);
-        socket.bind(&SocketAddr::new(from, 0).into())?;
+        let ports = (0..PORTS_TRIED).map(|attempt| self.port(player, attempt));
+        if !ports.into_iter().any(|port| socket.bind(&SocketAddr::new(from, port).into()).is_ok()) {
+            socket.bind(&SocketAddr::new(from, 0).into())?;
+        }
         let socket = speak_with(socket.into(), server)?;
         // A kernel that grants less still works.
         let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(BUFFER_BYTES);
         Ok(socket)
+    }
+}
+
+impl Upstreams {
+    fn port(&self, player: PlayerSessionId, attempt: u8) -> u16 {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in [b"playgate v1 relay port".as_slice(), player.as_bytes(), &[attempt]] {
+            context.update(part);
+        }
+        let number = u16::from_le_bytes(*context.sign().as_ref().first_chunk().expect("HMAC-SHA256 has 32 bytes"));
+        PORTS.start + number % (PORTS.end - PORTS.start)
     }
 }
 

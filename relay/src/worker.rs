@@ -215,7 +215,8 @@ impl Worker {
             Verdict::Reply => self.reply(from),
             Verdict::Open { slot, server } => {
                 self.change_flows();
-                match self.upstreams.open(slot, server, &self.poll) {
+                let player = self.core.flow(slot).expect("it was opened just now").player_session;
+                match self.upstreams.open(slot, player, server, &self.poll) {
                     Ok(()) => self.reply(from),
                     Err(error) => {
                         // A player causes it, so it is counted: the log would be his to fill.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use playgate_client::NewPlayerSessions;
 use playgate_client::protocol::JoinRole;
-use playgate_client::protocol::api::{GameSessionStatus, ProcessStatus};
+use playgate_client::protocol::api::{EventKind, GameSessionStatus, ProcessStatus};
 
 use super::actor::{Actor, PATIENCE};
 use super::launch::{self, data_dir, path, start_coordinator};
@@ -28,8 +28,8 @@ pub async fn play(home: &Path) -> Outcome<usize> {
 
     let mut players = join(&mut stage, &arena, &relay).await?;
     kick(&mut stage, players.remove(2)).await?;
-    kill(&mut stage, &mut relay, &mut players).await?;
-    let eve = without_a_coordinator(&mut stage, &arena, &mut relay, &mut players).await?;
+    kill(&mut stage, &mut relay, players.len()).await?;
+    let eve = without_a_coordinator(&mut stage, &arena, &mut relay).await?;
     players.push(eve);
 
     let bots = players.into_iter().map(|player| player.bot).collect();
@@ -148,33 +148,42 @@ async fn await_flows(stage: &Stage, flows: u32) -> Outcome<u32> {
     }
 }
 
-/// Kill -9 of the relay: players notice by its resets, open their flows again, and play on.
-async fn kill(stage: &mut Stage, relay: &mut Relay, players: &mut [Player]) -> Outcome {
+/// Kill -9 of the relay: players notice by its resets and open their flows again. The game sees them where they were.
+async fn kill(stage: &mut Stage, relay: &mut Relay, players: usize) -> Outcome {
     relay.actor.kill()?;
     relay.actor.exit().await?;
     let killed = Instant::now();
     relay.actor = spawn(stage, relay.listen, None)?;
-    play_again(players, 2).await?;
-    say_detail("killed", &format!("the relay, kill -9, and started again: everybody plays again {} later", ms(killed)));
+    await_links(stage, 2).await?;
+    await_flows(stage, u32::try_from(players).expect("three")).await?;
+    say_detail(
+        "killed",
+        &format!("the relay, kill -9, and started again: all flows are open again {} later", ms(killed)),
+    );
     Ok(())
 }
 
-/// The game sees its players at other ports of the relay than before. They notice that it is silent, show their tickets
-/// again, and are who they were.
-async fn play_again(players: &mut [Player], generation: u32) -> Outcome {
-    for player in players {
-        joined(&mut player.bot, generation).await?;
+/// Waits until relays have connected so many times; what they say of themselves is from then on.
+async fn await_links(stage: &Stage, times: usize) -> Outcome {
+    let started = Instant::now();
+    loop {
+        let (mut connected, mut after) = (0, 0);
+        while let Some(last) = {
+            let page = stage.operator.list_events(after).await?;
+            connected += page.iter().filter(|event| event.kind == EventKind::RelayConnected).count();
+            page.last().map(|event| event.seq)
+        } {
+            after = last;
+        }
+        if connected >= times {
+            return Ok(());
+        }
+        look_again("the relay's link to the coordinator", started).await?;
     }
-    Ok(())
 }
 
 /// Kill -9 of the coordinator, then of the relay: it serves from what it has on disk, and lets a newcomer in.
-async fn without_a_coordinator(
-    stage: &mut Stage,
-    arena: &Hosted,
-    relay: &mut Relay,
-    players: &mut [Player],
-) -> Outcome<Player> {
+async fn without_a_coordinator(stage: &mut Stage, arena: &Hosted, relay: &mut Relay) -> Outcome<Player> {
     await_relay(stage).await?;
     let asked = Instant::now();
     let ticket = reserve(stage, arena, "late", &["eve"]).await?.pop();
@@ -189,12 +198,9 @@ async fn without_a_coordinator(
     let mut bot = start_bot(stage, "eve", &ticket)?;
     let took = joined(&mut bot, 1).await?;
     bot.line("playing ").await?;
-    play_again(players, 3).await?;
     say_detail(
         "killed",
-        &format!(
-            "coordinator and relay: the relay, alone again, lets eve in, whose handshake takes {took:.1} ms, and the others"
-        ),
+        &format!("coordinator and relay: the relay, alone again, lets eve in, whose handshake takes {took:.1} ms"),
     );
     let restarted = Instant::now();
     stage.coordinator = start_coordinator(&stage.home, &stage.exe, &address)?;
@@ -213,7 +219,11 @@ async fn without_a_coordinator(
 async fn stop(stage: &mut Stage, arena: &Hosted, bots: Vec<Actor>) -> Outcome {
     let started = Instant::now();
     stage.operator.terminate_game_session(arena.id, Duration::from_secs(5)).await?;
+    let mut silence: u64 = 0;
     for mut bot in bots {
+        let summary = bot.line("played ").await?;
+        let longest = summary.split("longest silence ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+        silence = silence.max(longest.ok_or_else(|| Unexpected(format!("no silence in {summary:?}")))?);
         bot.line("the game session was stopped").await?;
         let code = bot.exit().await?.code();
         stage.check("exit code of a bot", code, Some(0))?;
@@ -224,5 +234,9 @@ async fn stop(stage: &mut Stage, arena: &Hosted, bots: Vec<Actor>) -> Outcome {
         look_again("a server ready again", over).await?;
     }
     say_step(4, "stop session", &format!("ended by the game, every flow closed, after {}", ms(started)));
+    say_detail(
+        "played",
+        &format!("through two deaths of the relay; the longest that anybody heard nothing was {silence} ms"),
+    );
     Ok(())
 }
