@@ -110,7 +110,7 @@ fn make_version_1(home: &tempfile::TempDir) -> String {
         store.commit(seq, &rows::batch(seq)).expect("commits");
     }
     drop(store);
-    let sql = "ALTER TABLE meta DROP COLUMN boot_id; ALTER TABLE meta DROP COLUMN boot_ms; PRAGMA user_version = 1";
+    let sql = "DROP TABLE relay; ALTER TABLE meta DROP COLUMN boot_id; ALTER TABLE meta DROP COLUMN boot_ms; PRAGMA user_version = 1";
     let connection = rusqlite::Connection::open(data_dir.join(DATABASE_FILE)).expect("opens");
     connection.execute_batch(sql).expect("goes back to version 1");
     fingerprint
