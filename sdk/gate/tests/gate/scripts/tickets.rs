@@ -18,7 +18,24 @@ fn bytes(addresses: &[&[u8]], count: u8, bearer: u8, token: &[u8]) -> Vec<u8> {
     bytes.extend(varint(token.len() as u64));
     bytes.extend(token);
     bytes.extend([0xa5; 32]);
+    bytes.push(0); // no relay
     bytes
+}
+
+/// The way through one relay.
+fn relay(addresses: &[&[u8]], pass: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![u8::try_from(addresses.len()).unwrap()];
+    bytes.extend(addresses.concat());
+    bytes.extend(varint(pass.len() as u64));
+    bytes.extend(pass);
+    bytes.extend([0xa6; 32]);
+    bytes
+}
+
+/// The same ticket, with these relays.
+fn through(ticket: &[u8], relays: &[Vec<u8>]) -> Vec<u8> {
+    let count = u8::try_from(relays.len()).unwrap();
+    [&ticket[..ticket.len() - 1], &[count], &relays.concat()].concat()
 }
 
 fn varint(mut number: u64) -> Vec<u8> {
@@ -49,6 +66,12 @@ pub fn all() -> Vec<TicketCase> {
     add("two addresses", text(&bytes(&[V4, V6], 2, 0, &token)), some);
     add("four addresses", text(&bytes(&[V6, V6, V4, V4], 4, 0, &token)), some);
     add("for a game that takes the bare token", text(&bytes(&[V4], 1, 1, &token)), some);
+    let one = relay(&[V4], &[0x78; 143]);
+    let nowhere = bytes(&[], 0, 0, &token);
+    add("through a relay, and directly", text(&through(&raw, &[one.clone()])), some);
+    add("through a relay only", text(&through(&nowhere, &[one.clone()])), some);
+    let two_ways = relay(&[V4, V6], &[0x78; 143]);
+    add("through a relay of two addresses", text(&through(&nowhere, &[two_ways])), some);
     add("with a newline behind it", format!("{good}\n"), some);
     add("with spaces around it", format!("  {good} \t\r\n"), some);
     for (name, text) in [
@@ -94,12 +117,19 @@ pub fn all() -> Vec<TicketCase> {
         ("a family of addresses that is none", text(&bytes(&[&[2, 1, 1, 1, 1, 1]], 1, 0, &token))),
         ("a port above 65,535", text(&bytes(&[&[0, 203, 0, 113, 1, 0x80, 0x80, 0x04]], 1, 0, &token))),
         ("neither bearer nor not", text(&bytes(&[V4], 1, 2, &token))),
+        ("two relays", text(&through(&raw, &[one.clone(), one.clone()]))),
+        ("more relays said than there are", text(&[&raw[..raw.len() - 1], &[1]].concat())),
+        ("a relay of three addresses", text(&through(&raw, &[relay(&[V4; 3], &[0x78; 143])]))),
+        ("a pass of 144 bytes", text(&through(&raw, &[relay(&[V4], &[0x78; 144])]))),
+        ("a relay without a whole key", text(&through(&raw, &[one[..one.len() - 1].to_vec()]))),
+        ("a relay and a byte more", text(&[&through(&raw, &[one])[..], &[0]].concat())),
         ("a token of 577 bytes", text(&bytes(&[V4], 1, 0, &[0; 577]))),
     ] {
         add(name, text, None);
     }
     // These can be read; that they are of no use is found when somebody joins with them.
-    add("no address", text(&bytes(&[], 0, 0, &token)), some);
+    add("no address", text(&nowhere), some);
+    add("a pass of 142 bytes", text(&through(&nowhere, &[relay(&[V4], &[0x78; 142])])), some);
     add("no token", text(&bytes(&[V4], 1, 0, &[])), Some(&[]));
     add("a token of 576 bytes", text(&bytes(&[V4], 1, 0, &[1; 576])), Some(&[1; 576]));
     cases
