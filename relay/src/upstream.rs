@@ -109,8 +109,8 @@ impl Upstreams {
 /// From here on nothing but the server's comes out of a socket that is bound and takes no time to be read.
 fn speak_with(socket: UdpSocket, server: SocketAddr) -> io::Result<UdpSocket> {
     socket.connect(server)?;
-    // Between the two calls the port was open to anybody, and what came is still there. The server's is not: it has not
-    // heard of this port.
+    // Between the two calls the port was open to anybody, and what came is still there. If some of it is the server's, who
+    // knows this port from before a restart, it is lost as on any network.
     while socket.recv(&mut [0]).is_ok() {}
     Ok(socket)
 }

@@ -261,7 +261,7 @@ pub enum PlayerCommand {
         /// Which.
         player_session: PlayerSessionId,
     },
-    /// Make a ticket again, byte for byte, and print it. It is a secret.
+    /// Make a ticket again, byte for byte but for the way through a relay, and print it. It is a secret.
     Ticket {
         /// Whose.
         player_session: PlayerSessionId,

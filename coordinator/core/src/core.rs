@@ -1,6 +1,7 @@
 //! The state of one shard, and the door through which everything enters it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use playgate_protocol::api::{ErrorCode, Event, EventKind, Subject};
@@ -63,6 +64,8 @@ pub struct Core {
     /// Whose flows end in this turn, and whose a little later.
     pub(crate) flows_over: Vec<FlowRevocation>,
     pub(crate) flows_ending: BTreeSet<(TimeMs, PlayerSessionId)>,
+    /// Where players are who have a flow through a relay, of those who hold a slot.
+    pub(crate) player_addresses: BTreeMap<PlayerSessionId, SocketAddr>,
     dirty: BTreeSet<RowKey>,
     events_written: u64,
     high_water_due: bool,
@@ -184,6 +187,7 @@ impl Core {
             wanted_due: BTreeSet::new(),
             flows_over: Vec::new(),
             flows_ending: BTreeSet::new(),
+            player_addresses: BTreeMap::new(),
             dirty: BTreeSet::new(),
             events_written: 0,
             high_water_due: true,

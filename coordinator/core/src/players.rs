@@ -20,7 +20,7 @@ impl Core {
     pub(crate) fn create_player_sessions(&mut self, call: &CreatePlayerSessions) -> Result<Vec<TicketOrder>, Refused> {
         let sha256 = request_sha256(call);
         let request = (call.session, call.idempotency_key.as_str().to_owned());
-        if let Some(made) = self.player_requests.get(&request) {
+        if let Some(made) = self.player_requests.get(&request).cloned() {
             if made.iter().any(|id| self.players[id].request_sha256 != sha256) {
                 return Err(refused(
                     ErrorCode::IdempotentParameterMismatch,
@@ -33,10 +33,10 @@ impl Core {
                     "player sessions of this request are over; reserve anew",
                 ));
             }
-            return made.iter().map(|id| self.ticket_order(*id)).collect();
+            return made.into_iter().map(|id| self.ticket_order(id)).collect();
         }
         let (process, key_id, gate_epoch) = self.check_reserve(call)?;
-        self.relay_order(&self.fleet(&self.processes[&process].row.fleet).config, 0)?;
+        self.choose_relay(&self.fleet(&self.processes[&process].row.fleet).config)?;
         let lifetime = match call.reservation_ms {
             Some(ms) => u64::from(ms),
             None => self.processes[&process].fleet.reservation_timeout.0,
@@ -165,8 +165,8 @@ impl Core {
         self.players.insert(row.id, row);
     }
 
-    /// What the ticket of a live player session is made of; always the same bytes.
-    pub(crate) fn ticket_order(&self, player: PlayerSessionId) -> Result<TicketOrder, Refused> {
+    /// What the ticket of a live player session is made of: always the same token, and the way of this moment.
+    pub(crate) fn ticket_order(&mut self, player: PlayerSessionId) -> Result<TicketOrder, Refused> {
         let Some(row) = self.players.get(&player) else {
             return Err(refused(ErrorCode::NotFound, &format!("no player session {player}")));
         };
@@ -177,15 +177,16 @@ impl Core {
                 &format!("player session {player} is over; reserve anew"),
             ));
         };
-        let fleet = &self.fleet(&process.row.fleet).config;
-        Ok(TicketOrder {
-            player_session: row.clone(),
-            process: process.row.id,
-            address: process.row.address.expect("a process that hosts has been ready, with an address"),
-            bearer: process.fleet.admission_policy().bearer,
-            is_direct: fleet.relay != RelayMode::Required,
-            relay: self.relay_order(fleet, row.expires_at_ms)?,
-        })
+        let fleet = std::sync::Arc::clone(&self.fleet(&process.row.fleet).config);
+        let (player_session, process, address, bearer) = (
+            row.clone(),
+            process.row.id,
+            process.row.address.expect("a process that hosts has been ready, with an address"),
+            process.fleet.admission_policy().bearer,
+        );
+        let relay = self.relay_order(&fleet, player_session.expires_at_ms)?;
+        let is_direct = fleet.relay != RelayMode::Required;
+        Ok(TicketOrder { player_session, process, address, is_direct, relay, bearer })
     }
 
     /// What the server says became of a player.
@@ -247,6 +248,7 @@ impl Core {
         self.mark(RowKey::PlayerSession(player));
         self.timers.set(Timer::ForgetPlayer(player), now + PLAYER_RETENTION_MS);
         self.end_flow(player);
+        self.player_addresses.remove(&player);
         if was_revoking {
             self.answer_player_waiters(player);
         }

@@ -6,7 +6,7 @@ use playgate_protocol::api::{Answer, ErrorCode, EventKind, RelayInfo, Subject};
 use playgate_protocol::limits::RELAY_LIST_MAX;
 use playgate_protocol::relay::{FlowRevocation, PASS_LIFE_MS, PlayerAt, RelayAddresses, RelayBeat, RelayDown, RelayUp};
 use playgate_protocol::server::ServerDown;
-use playgate_protocol::{List, Name, PlayerSessionId, RefusalReason, RelayId, TimeMs};
+use playgate_protocol::{List, Name, PlayerSessionId, RefusalReason, RelayId, ServerProcessId, TimeMs};
 
 use crate::core::{Core, Refused, RowKey, refused};
 use crate::fleet::{FleetConfig, RelayMode};
@@ -22,24 +22,27 @@ pub(crate) struct Relay {
     /// Number of the newest secret that it said it opens passes with.
     held: u32,
     beat: Option<RelayBeat>,
+    /// Tickets that led through it since that beat.
+    named: u32,
 }
 
 impl Relay {
     pub(crate) fn new(row: RelayRow) -> Self {
-        Self { row, link: None, held: 0, beat: None }
+        Self { row, link: None, held: 0, beat: None, named: 0 }
     }
 
-    /// The secret that passes are sealed with: the newest that the relay has. One behind the newest is still taken.
+    /// The secret that passes are sealed with: the newest that the relay has. One behind the newest is still taken. One that
+    /// was never made here, but before a backup was restored, is none.
     fn sealing(&self) -> Option<u32> {
-        let known = self.held >= 1 && self.held + 1 >= self.row.secret;
-        known.then_some(self.held.min(self.row.secret))
+        let newest = self.row.secret;
+        (newest.saturating_sub(1).max(1)..=newest).contains(&self.held).then_some(self.held)
     }
 
     /// How full it is, in parts of 65,536; `None` where it takes nobody.
     fn load(&self) -> Option<u64> {
         let beat = self.beat.filter(|beat| !beat.is_draining && beat.flows < beat.flows_max)?;
         self.link?;
-        Some((u64::from(beat.flows) << 16) / u64::from(beat.flows_max))
+        Some(((u64::from(beat.flows) + u64::from(self.named)) << 16) / u64::from(beat.flows_max))
     }
 }
 
@@ -80,9 +83,6 @@ impl Core {
             self.mark(RowKey::Relay(relay));
         }
         self.event(EventKind::RelayConnected, Subject::Relay(relay), &detail);
-        if held > self.relays[&relay].row.secret {
-            return self.violation(link, Subject::Relay(relay), "it has a secret that was never given to it");
-        }
         let due = self.relays[&relay].row.rotated_ms.saturating_add(RELAY_SECRET_MS);
         if due <= self.now {
             return self.rotate_relay(relay);
@@ -127,10 +127,7 @@ impl Core {
         match message {
             RelayUp::Beat(beat) => {
                 let known = self.relays.get_mut(&relay).expect("a relay's identity names a relay");
-                if beat.secret > known.row.secret {
-                    return self.violation(link, Subject::Relay(relay), "it has a secret that was never given to it");
-                }
-                (known.held, known.beat) = (beat.secret, Some(beat));
+                (known.held, known.beat, known.named) = (beat.secret, Some(beat), 0);
                 self.output(Output::Relay(link, RelayDown::Clock { now_ms: self.now }));
             }
             RelayUp::Players(players) => self.flows_are_open(link, &players),
@@ -145,6 +142,9 @@ impl Core {
                 over.push(self.revocation(*player_session));
                 continue;
             }
+            if self.player_addresses.insert(*player_session, *address) == Some(*address) {
+                continue;
+            }
             let session = self.players.get(player_session).map(|row| row.game_session);
             let hosted_by = session.and_then(|session| self.sessions.get(&session)?.row.process);
             let server = hosted_by.filter(|hosted_by| hosted_by == process);
@@ -155,6 +155,18 @@ impl Core {
         }
         if !over.is_empty() {
             self.output(Output::Relay(link, RelayDown::Revoke(List::first_of(over))));
+        }
+    }
+
+    /// A server that is back hears where its players are.
+    pub(crate) fn tell_addresses(&mut self, link: LinkId, process: ServerProcessId) {
+        let session = self.processes.get(&process).and_then(|known| self.sessions.get(&known.row.session?));
+        let players: Vec<PlayerSessionId> =
+            session.into_iter().flat_map(|known| known.live.values().copied()).collect();
+        for player_session in players {
+            if let Some(address) = self.player_addresses.get(&player_session).copied() {
+                self.output(Output::Server(link, ServerDown::PlayerAt { player_session, address }));
+            }
         }
     }
 
@@ -174,7 +186,9 @@ impl Core {
     pub(crate) fn end_flow(&mut self, player: PlayerSessionId) {
         let Some(row) = self.players.get(&player) else { return };
         let fleet = self.sessions.get(&row.game_session).map(|session| &session.row.fleet);
-        let is_relayed = fleet.is_some_and(|fleet| self.fleet(fleet).config.relay != RelayMode::Off);
+        // A fleet that is not relayed any more may have players who came when it was.
+        let is_relayed = fleet.is_some_and(|fleet| self.fleet(fleet).config.relay != RelayMode::Off)
+            || self.player_addresses.contains_key(&player);
         if !is_relayed || self.relays.values().all(|relay| relay.link.is_none()) {
             return;
         }
@@ -209,30 +223,17 @@ impl Core {
         }
     }
 
-    /// The way through a relay that a ticket of this fleet names: the least busy one that takes players.
+    /// The relay that a ticket of this fleet names, and the secret of its pass: the least busy one that takes players.
     ///
     /// # Errors
     /// When the fleet is reached through relays only and there is none.
-    pub(crate) fn relay_order(
-        &self,
-        fleet: &FleetConfig,
-        expires_at_ms: TimeMs,
-    ) -> Result<Option<RelayOrder>, Refused> {
+    pub(crate) fn choose_relay(&self, fleet: &FleetConfig) -> Result<Option<(RelayId, u32)>, Refused> {
         if fleet.relay == RelayMode::Off {
             return Ok(None);
         }
-        let loads = self.relays.values().filter_map(|relay| Some((relay.load()?, relay.sealing()?, relay)));
-        let chosen = loads.min_by_key(|(load, _, relay)| (*load, relay.row.id));
-        let order = chosen.map(|(_, secret, relay)| RelayOrder {
-            relay: relay.row.id,
-            secret,
-            addresses: relay.row.addresses.clone(),
-            use_by_ms: expires_at_ms.max(self.now + PASS_LIFE_MS),
-            valid_until_ms: self.now + FLOW_LIFE_MS,
-            packets_per_second: fleet.relay_packets_per_second,
-            bytes_per_second: fleet.relay_bytes_per_second,
-        });
-        if order.is_none() && fleet.relay == RelayMode::Required {
+        let loads = self.relays.iter().filter_map(|(id, relay)| Some((relay.load()?, *id, relay.sealing()?)));
+        let chosen = loads.min().map(|(_, relay, secret)| (relay, secret));
+        if chosen.is_none() && fleet.relay == RelayMode::Required {
             let text = format!(
                 "fleet {} is reached through relays only, and none is connected that takes players; start one: \
                  playgate relay run",
@@ -240,7 +241,30 @@ impl Core {
             );
             return Err(refused(ErrorCode::ServerUnavailable, &text));
         }
-        Ok(order)
+        Ok(chosen)
+    }
+
+    /// The way through it; counts as a player who is about to come.
+    ///
+    /// # Errors
+    /// As [`Core::choose_relay`].
+    pub(crate) fn relay_order(
+        &mut self,
+        fleet: &FleetConfig,
+        expires_at_ms: TimeMs,
+    ) -> Result<Option<RelayOrder>, Refused> {
+        let Some((id, secret)) = self.choose_relay(fleet)? else { return Ok(None) };
+        let relay = self.relays.get_mut(&id).expect("chosen among them");
+        relay.named = relay.named.saturating_add(1);
+        Ok(Some(RelayOrder {
+            relay: id,
+            secret,
+            addresses: relay.row.addresses.clone(),
+            use_by_ms: expires_at_ms.max(self.now + PASS_LIFE_MS),
+            valid_until_ms: self.now + FLOW_LIFE_MS,
+            packets_per_second: fleet.relay_packets_per_second,
+            bytes_per_second: fleet.relay_bytes_per_second,
+        }))
     }
 
     pub(crate) fn list_relays(&self) -> Answer {

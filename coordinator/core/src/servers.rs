@@ -63,6 +63,7 @@ impl Core {
             self.event(EventKind::ProcessConnected, Subject::Process(process), "its SDK connected");
         }
         self.send_wanted(process);
+        self.tell_addresses(link, process);
         self.place_waiting(process);
     }
 

@@ -10,7 +10,13 @@ const WINDOW_MS: u64 = 10_000;
 const PER_WINDOW: u32 = 20;
 
 /// Kinds that peers can cause at will.
-const LIMITED: [EventKind; 3] = [EventKind::PeerRefused, EventKind::ProtocolViolation, EventKind::ClockSkew];
+const LIMITED: [EventKind; 5] = [
+    EventKind::PeerRefused,
+    EventKind::ProtocolViolation,
+    EventKind::ClockSkew,
+    EventKind::RelayConnected,
+    EventKind::RelayDisconnected,
+];
 
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {

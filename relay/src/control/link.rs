@@ -135,8 +135,9 @@ impl Control {
 
     fn hello(&self) -> Hello {
         let credential = match &self.join_secret {
-            Some(secret) if self.bound.is_none() => Credential::Join { secret: secret.clone() },
-            _ => Credential::Bound,
+            // A coordinator that knows this key looks at nothing else; one that was restored may not know it any more.
+            Some(secret) => Credential::Join { secret: secret.clone() },
+            None => Credential::Bound,
         };
         let addresses = playgate_protocol::List::first_of(self.addresses.iter().copied());
         let role = HelloRole::Relay { name: self.name.clone(), addresses, secret: self.secret_number() };
@@ -144,6 +145,7 @@ impl Control {
     }
 
     fn remember(&mut self, relay: RelayId) {
+        self.join_secret = None;
         let bound = Bound { relay, coordinator: self.fingerprint, address: self.coordinator.clone() };
         if self.bound.as_ref() == Some(&bound) {
             return;

@@ -1,8 +1,8 @@
 //! What is revoked, in memory and in a file that outlives the relay.
 //!
 //! A line is `ps-... 1750000000000`: a player session, and when its last pass has expired. Lines are appended, and not
-//! synced: they have to survive the death of the relay, and after a loss of power the coordinator says all of them again
-//! with the next link.
+//! synced: they have to survive the death of the relay. What a loss of power takes is not missed once the coordinator is
+//! linked: it is told of every flow that opens, and ends those of players who are over.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -21,7 +21,8 @@ use crate::control::limits::{REVOKED_LINE_BYTES_MAX, REVOKED_LINES_SPARE};
 const LINES_MAX: usize = 2 * REVOKED_MAX + REVOKED_LINES_SPARE;
 /// Longer files are none of ours. A full list in one message may be appended beyond the bound.
 const FILE_BYTES_MAX: usize = (LINES_MAX + REVOKED_LINES_SPARE) * REVOKED_LINE_BYTES_MAX;
-const REMEDY: &str = "remove it; the coordinator sends what is revoked again, and until then it can be used";
+const REMEDY: &str =
+    "remove it; whoever is revoked can come in until the coordinator is linked, and is then thrown out";
 
 /// The file, and what it says.
 #[derive(Debug)]
@@ -107,8 +108,18 @@ fn read(path: &Path) -> Result<Vec<(PlayerSessionId, TimeMs)>, ServiceError> {
     }
     // The last one was being written when the relay was killed: the coordinator had no sign that it was taken.
     let whole = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-    let text = std::str::from_utf8(&content[..whole]).map_err(|_| damaged())?;
-    text.lines().map(|line| parse(line).ok_or_else(damaged)).collect()
+    let lines = content[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let (mut revoked, mut unreadable) = (Vec::new(), 0);
+    for line in lines {
+        match std::str::from_utf8(line).ok().and_then(parse) {
+            Some(known) => revoked.push(known),
+            None => unreadable += 1,
+        }
+    }
+    if unreadable > 0 {
+        tracing::warn!(path = %path.display(), unreadable, "lines that say nothing were left out: was there a loss of power?");
+    }
+    Ok(revoked)
 }
 
 fn parse(line: &str) -> Option<(PlayerSessionId, TimeMs)> {
@@ -157,10 +168,13 @@ mod tests {
             file.add(0, [(id(3), 300)].into_iter()).unwrap();
             assert!(RevokedFile::open(path.clone(), 0).unwrap().known().contains(&id(3)), "cut at {cut}");
         }
-        for damage in ["x\n", "\n", "ps-x 1\n", &format!("{} x\n", id(1)), "\u{e9}\n\n"] {
+        for damage in ["x\n", "\n", "ps-x 1\n", &format!("{} x\n", id(1)), "\u{e9}\n\n", "\0\0\0\n"] {
             fs::write(&path, [whole.as_slice(), damage.as_bytes(), whole.as_slice()].concat()).unwrap();
-            let error = RevokedFile::open(path.clone(), 0).unwrap_err().to_string();
-            assert!(error.contains("revoked is damaged; remove it"), "{error}");
+            assert_eq!(
+                RevokedFile::open(path.clone(), 0).unwrap().known().len(),
+                2,
+                "what can be read counts: {damage:?}"
+            );
         }
     }
 

@@ -151,8 +151,11 @@ impl StateDir {
         let path = self.clock_path();
         let Some(bytes) = read(&path)? else { return Ok(0) };
         let ahead_ms = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok());
-        let remedy = "remove it; the wall clock counts until the coordinator is reached";
-        ahead_ms.ok_or(ServiceError::Damaged { path, remedy })
+        if ahead_ms.is_none() {
+            // It is not synced, so a loss of power may leave a file without its content.
+            tracing::warn!(path = %path.display(), "no number; the wall clock counts until the coordinator is reached");
+        }
+        Ok(ahead_ms.unwrap_or(0))
     }
 
     pub(crate) fn save_clock_ahead(&self, ahead_ms: i64) -> io::Result<()> {

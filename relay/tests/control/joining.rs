@@ -153,6 +153,37 @@ async fn a_state_directory_is_for_one_relay_and_one_user() {
     relay.stop().await.unwrap();
 }
 
+/// A coordinator that was restored from an old backup does not know the relay's key any more.
+#[tokio::test]
+async fn a_relay_that_is_given_a_join_key_again_presents_it() {
+    let world = World::new();
+    let relay = world.relay();
+    world.welcome().await.set_up().await;
+    relay.stop().await.unwrap();
+    let relay = world.relay();
+    let caller = world.caller().await;
+    assert!(matches!(caller.hello.credential, Credential::Join { .. }));
+    caller.welcome().set_up().await;
+    relay.stop().await.unwrap();
+}
+
+/// They are not synced: a loss of power may leave them without their content.
+#[tokio::test]
+async fn a_relay_starts_whatever_a_loss_of_power_did_to_its_clock_and_its_list() {
+    let world = World::new();
+    let relay = world.relay();
+    world.welcome().await.set_up().await;
+    relay.stop().await.unwrap();
+    for content in [&b""[..], b"\0\0\0\0", b"\0\n"] {
+        for name in ["clock", "revoked"] {
+            fs::write(world.state().join(name), content).unwrap();
+        }
+        let relay = world.relay();
+        world.welcome().await.set_up().await;
+        relay.stop().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_file_is_named_with_the_remedy() {
     let world = World::new();
@@ -162,10 +193,8 @@ async fn a_damaged_file_is_named_with_the_remedy() {
     for (name, remedy) in [
         ("relay.key", "restore it, or use an empty state directory"),
         ("reset.key", "remove it"),
-        ("clock", "the wall clock counts until"),
         ("bound.json", "playgate key new relay"),
         ("secrets.json", "the coordinator sends the secrets again"),
-        ("revoked", "the coordinator sends what is revoked again"),
     ] {
         let path = world.state().join(name);
         let whole = fs::read(&path).unwrap();

@@ -141,7 +141,7 @@ impl Backend {
         tickets(self.call(call, Duration::ZERO).await?)
     }
 
-    /// The ticket of a player session once more, byte for byte, while it is reserved or active.
+    /// The ticket of a player session once more, byte for byte but for the way through a relay, while it is reserved or active.
     ///
     /// # Errors
     /// [`CallFailed`]

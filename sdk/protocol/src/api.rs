@@ -85,7 +85,7 @@ pub enum BackendCall {
     },
     /// Reserve slots, all or none. → [`Answer::Tickets`]
     CreatePlayerSessions(CreatePlayerSessions),
-    /// The same ticket again, byte for byte, while reserved or active. → [`Answer::Tickets`]
+    /// The same ticket again, byte for byte but for the way through a relay, while reserved or active. → [`Answer::Tickets`]
     GetTicket {
         /// Whose.
         player_session: PlayerSessionId,
@@ -433,7 +433,7 @@ pub struct RelayInfo {
     pub connected: bool,
     /// Where players reach it.
     pub addresses: RelayAddresses,
-    /// Number of the secret that passes are sealed with.
+    /// Number of the newest secret that was made for it; passes are sealed with it once the relay has said that it has it.
     pub secret: u32,
     /// What it said of itself last.
     pub beat: Option<RelayBeat>,

@@ -226,14 +226,69 @@ fn secrets_change_every_day_and_only_for_a_relay_that_is_there() {
     assert_eq!(given(&world, link), [3, 4], "and so does when they were made");
 }
 
+/// The coordinator is one of a restored backup, or a new one: it gives the relay what it should have.
 #[test]
-fn a_relay_that_claims_a_secret_it_cannot_have_is_thrown_out() {
+fn a_relay_with_a_secret_that_was_never_made_here_gets_those_that_were() {
     let (mut world, link) = with_a_relay(RelayMode::On);
-    beats(&mut world, link, 2, 0);
-    assert!(world.outputs.iter().any(|output| matches!(output, Output::Close { link: of, .. } if *of == link)));
-    let link = comes_back(&mut world, 2);
-    assert!(world.outputs.iter().any(|output| matches!(output, Output::Close { link: of, .. } if *of == link)));
-    assert_eq!(world.events(EventKind::ProtocolViolation).len(), 2);
+    world.input(Input::Closed(link));
+    let link = comes_back(&mut world, 5);
+    beats(&mut world, link, 5, 0);
+    assert_eq!(given(&world, link), [1]);
+    assert_eq!(reserve(&mut world, "a", "ann").unwrap().relay, None, "nothing is sealed with it");
+    beats(&mut world, link, 1, 0);
+    assert_eq!(reserve(&mut world, "b", "ben").unwrap().relay.map(|relay| relay.secret), Some(1));
+    assert_eq!(world.events(EventKind::ProtocolViolation).len(), 0);
+}
+
+/// A tournament begins between two beats.
+#[test]
+fn tickets_count_until_the_relay_says_how_many_came() {
+    let mut world = relayed(RelayMode::On);
+    let links = [1, 2].map(|n| joins(&mut world, RELAY_KEY + n, &[&format!("192.0.2.{n}:4000")]));
+    links.iter().for_each(|link| beats(&mut world, *link, 1, 0));
+    let mut named = std::collections::BTreeMap::<String, u32>::new();
+    for n in 0..8 {
+        let order = reserve(&mut world, &format!("k{n}"), &format!("p{n}")).unwrap();
+        *named.entry(order.relay.unwrap().addresses[0].to_string()).or_default() += 1;
+    }
+    assert_eq!(named.into_values().collect::<Vec<_>>(), [4, 4]);
+}
+
+/// A fleet that is not relayed any more still has players who are.
+#[test]
+fn a_flow_is_ended_though_its_fleet_is_not_relayed_any_more() {
+    let (mut world, link) = with_a_relay(RelayMode::Required);
+    let (session, process) = world.session("one", 9);
+    let ann = world.reserve(session, "k", &["ann"]).unwrap().remove(0);
+    let address = "203.0.113.5:40000".parse().unwrap();
+    let at = PlayerAt { player_session: ann.player_session.id, process, address };
+    world.input(Input::Relay(link, RelayUp::Players(List::first_of([at]))));
+    world.player_report(process, &ann, PlayerOutcome::Active { generation: 1, joined_ms: 1 });
+    world.input(Input::ApplyFleet(fleet()));
+    world.report(process, Report::SessionEnded { session, attempt: 1 });
+    world.silence(FLOW_FAREWELL_MS);
+    assert_eq!(revoked(&world, link).len(), 1);
+}
+
+/// The relay was back before the server was.
+#[test]
+fn a_server_that_comes_back_hears_where_its_players_are() {
+    let (mut world, link) = with_a_relay(RelayMode::On);
+    let (session, process) = world.session("one", 9);
+    let ann = world.reserve(session, "k", &["ann"]).unwrap().remove(0);
+    world.input(Input::Closed(world.servers[&process].link.unwrap()));
+    let address: SocketAddr = "203.0.113.5:40000".parse().unwrap();
+    let at = PlayerAt { player_session: ann.player_session.id, process, address };
+    world.input(Input::Relay(link, RelayUp::Players(List::first_of([at]))));
+    let told = |world: &World| {
+        let is = |output: &&Output| matches!(output, Output::Server(_, ServerDown::PlayerAt { address: at, .. }) if *at == address);
+        world.outputs.iter().filter(is).count()
+    };
+    assert_eq!(told(&world), 0);
+    world.server_connects(process);
+    assert_eq!(told(&world), 1);
+    world.input(Input::Relay(link, RelayUp::Players(List::first_of([at]))));
+    assert_eq!(told(&world), 1, "what it knows is not said again");
 }
 
 #[test]

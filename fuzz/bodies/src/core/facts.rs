@@ -120,9 +120,7 @@ impl Facts {
                     self.agent_reports.insert(host, applied.max(through));
                 }
             }
-            (Input::Relay(_, RelayUp::Beat(beat)), Some(Identity::Relay(relay)))
-                if beat.secret <= mem.relays[&relay].secret =>
-            {
+            (Input::Relay(_, RelayUp::Beat(beat)), Some(Identity::Relay(relay))) => {
                 self.relays.insert(relay, *beat);
             }
             (Input::Closed(link), _) => {
@@ -298,11 +296,8 @@ impl Facts {
         self.relays.iter().any(|(relay, beat)| {
             let secret = mem.relays[relay].secret;
             let is_linked = self.links.values().any(|identity| *identity == Identity::Relay(*relay));
-            is_linked
-                && !beat.is_draining
-                && beat.flows < beat.flows_max
-                && beat.secret > 0
-                && beat.secret + 1 >= secret
+            let is_known = beat.secret > 0 && beat.secret <= secret && beat.secret + 1 >= secret;
+            is_linked && is_known && !beat.is_draining && beat.flows < beat.flows_max
         })
     }
 
