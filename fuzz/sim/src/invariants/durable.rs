@@ -45,10 +45,11 @@ pub(super) fn acknowledged_facts_survive(world: &World) -> Checked {
             }
             Change::Player(Some(row), None) => (row.id.to_string(), row.ended_ms.map(|at| at + PLAYER_RETENTION_MS)),
             Change::Process(Some(row), None) => {
+                // Where many end in one batch, the oldest of them leave in it: what was before had not ended.
                 let ended = |row: &ProcessRow| row.ended_ms.map(|at| (at, row.id));
                 let newer = world.coordinator.mem.processes.values().filter(|other| ended(other) > ended(row)).count();
                 let retention = if newer >= ENDED_PROCESSES_MAX { 0 } else { PROCESS_RETENTION_MS };
-                (row.id.to_string(), row.ended_ms.map(|at| at + retention))
+                (row.id.to_string(), Some(row.ended_ms.unwrap_or(now) + retention))
             }
             _ => continue,
         };
