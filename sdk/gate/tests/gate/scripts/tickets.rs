@@ -68,8 +68,8 @@ pub fn all() -> Vec<TicketCase> {
     add("for a game that takes the bare token", text(&bytes(&[V4], 1, 1, &token)), some);
     let one = relay(&[V4], &[0x78; 143]);
     let nowhere = bytes(&[], 0, 0, &token);
-    add("through a relay, and directly", text(&through(&raw, &[one.clone()])), some);
-    add("through a relay only", text(&through(&nowhere, &[one.clone()])), some);
+    add("through a relay, and directly", text(&through(&raw, std::slice::from_ref(&one))), some);
+    add("through a relay only", text(&through(&nowhere, std::slice::from_ref(&one))), some);
     let two_ways = relay(&[V4, V6], &[0x78; 143]);
     add("through a relay of two addresses", text(&through(&nowhere, &[two_ways])), some);
     add("with a newline behind it", format!("{good}\n"), some);
