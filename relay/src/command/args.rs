@@ -43,11 +43,11 @@ pub struct RunArgs {
     /// the first start only.
     #[arg(long, value_name = "FILE")]
     pub join_key: Option<PathBuf>,
-    /// UDP address that players send to. [::] takes IPv4, too.
+    /// UDP address that players send to. The wildcard of IPv6 takes IPv4, too.
     #[arg(long, default_value = "[::]:4000", value_name = "ADDRESS")]
     pub listen: SocketAddr,
     /// Address and port under which players reach this relay, where they are not those it listens on; written into
-    /// tickets. May be given twice, once for each address family. 0.0.0.0 or [::] stands for the address from which the
+    /// tickets. May be given twice, once for each address family. 0.0.0.0 or :: stands for the address from which the
     /// coordinator is reached.
     #[arg(long, value_name = "ADDRESS", value_parser = advertised)]
     pub advertise: Vec<SocketAddr>,
