@@ -121,8 +121,8 @@ async fn join(stage: &mut Stage, arena: &Hosted, relay: &Relay) -> Outcome<Vec<P
 
 /// Whoever is removed is removed at the relay, too.
 async fn kick(stage: &mut Stage, mut player: Player) -> Outcome {
-    let asked = Instant::now();
     let flows = flows(stage).await?;
+    let asked = Instant::now();
     stage.operator.revoke_player_session(player.ticket.player_session, PATIENCE).await?;
     let confirmed = ms(asked);
     let code = player.bot.exit().await?.code();
@@ -158,7 +158,10 @@ async fn kill(stage: &mut Stage, relay: &mut Relay, players: usize) -> Outcome {
     await_flows(stage, u32::try_from(players).expect("three")).await?;
     say_detail(
         "killed",
-        &format!("the relay, kill -9, and started again: all flows are open again {} later", ms(killed)),
+        &format!(
+            "the relay, kill -9, and started again: the coordinator knows of all flows again {} later",
+            ms(killed)
+        ),
     );
     Ok(())
 }
