@@ -15,13 +15,17 @@ use ring::hmac;
 
 use crate::cookie::{Cookies, Paths, Resets};
 use crate::flow::{Flow, Taken};
-use crate::limits::{CLOSE_BYTES_MAX, NETWORKS, REPLY_BYTES_MAX, RESET_BURST, RESETS_PER_SECOND, SWEEP_EVERY, SWEEPS};
-use crate::open::OPENS_OF_NETWORK;
+use crate::hellos::Hellos;
+use crate::limits::{
+    CLOSE_BYTES_MAX, NETWORKS, OPENS_PER_NETWORK_BURST, OPENS_PER_NETWORK_PER_SECOND, REPLY_BYTES_MAX, RESET_BURST,
+    RESETS_PER_SECOND, SWEEP_EVERY, SWEEPS,
+};
 use crate::repeats::Repeats;
 use crate::revoked::Revoked;
 use crate::table::{Found, Table};
 use crate::{Config, Counters, DropReason, Secrets};
 
+const OPENS_OF_NETWORK: Rate = Rate { per_second: OPENS_PER_NETWORK_PER_SECOND, burst: OPENS_PER_NETWORK_BURST };
 const RESETS: Rate = Rate { per_second: RESETS_PER_SECOND, burst: RESET_BURST };
 
 /// The two clocks that a relay has.
@@ -115,11 +119,11 @@ pub struct Core {
     pub(crate) cookies: Cookies,
     pub(crate) resets: Resets,
     pub(crate) repeats: Repeats,
-    pub(crate) networks: NetworkBuckets,
+    pub(crate) hellos: Hellos,
+    pub(crate) opens_of_networks: NetworkBuckets,
     pub(crate) revoked: Revoked,
     pub(crate) table: Table,
     pub(crate) counters: Counters,
-    pub(crate) hello_bucket: Bucket,
     pub(crate) open_bucket: Bucket,
     pub(crate) reply: Datagram<REPLY_BYTES_MAX>,
     pub(crate) outputs: VecDeque<Output>,
@@ -135,22 +139,23 @@ impl Core {
     #[must_use]
     pub fn new(config: Config, now: Now) -> Self {
         let own = hmac::Key::new(hmac::HMAC_SHA256, &config.seed);
-        let own = hmac::sign(&own, b"playgate v1 relay core");
-        let (paths, rest) = own.as_ref().split_first_chunk().expect("HMAC-SHA256 has 32 bytes");
-        let (networks, _) = rest.split_first_chunk().expect("HMAC-SHA256 has 32 bytes");
+        let key = |of: &[u8]| -> [u8; 16] {
+            let whole = hmac::sign(&own, of);
+            *whole.as_ref().first_chunk().expect("HMAC-SHA256 has 32 bytes")
+        };
         let generation = u32::from_le_bytes(*config.seed.first_chunk().expect("a seed has 32 bytes"));
         Self {
             cookies: Cookies::new(config.cookie_seed),
             resets: Resets::new(config.reset_key),
-            paths: Paths::new(*paths),
+            paths: Paths::new(key(b"playgate v1 relay paths")),
             repeats: Repeats::new(),
-            networks: NetworkBuckets::new(*networks, OPENS_OF_NETWORK, NETWORKS),
+            hellos: Hellos::new(key(b"playgate v1 relay hellos")),
+            opens_of_networks: NetworkBuckets::new(key(b"playgate v1 relay opens"), OPENS_OF_NETWORK, NETWORKS),
             table: Table::new(config.core, config.epoch, generation, config.flows_max.min(crate::limits::FLOWS_MAX)),
             config,
             secrets: None,
             revoked: Revoked::default(),
             counters: Counters::default(),
-            hello_bucket: Bucket::default(),
             open_bucket: Bucket::default(),
             reset_bucket: Bucket::default(),
             reply: Datagram::new(),

@@ -18,6 +18,7 @@ mod cookie;
 mod core;
 mod counters;
 mod flow;
+mod hellos;
 pub mod limits;
 mod open;
 mod repeats;

@@ -8,11 +8,20 @@ use playgate_protocol::relay::{COOKIE_BYTES, HEADER_BYTES, RESET_BYTES};
 pub const COOKIE_LIFE: Duration = Duration::from_secs(10);
 /// The secret behind the cookies changes this often.
 pub const COOKIE_SECRET_PERIOD: Duration = Duration::from_secs(60);
-/// HELLOs that one core answers in a second. An answer costs about as much as a forwarded datagram, so beyond this a
-/// flood would eat what flows need; below it, honest players get through any flood by asking again.
-pub const HELLOS_PER_SECOND: u32 = 100_000;
-/// HELLOs answered in a burst.
+/// HELLOs answered in a second for one network (IPv4 /24, IPv6 /56), as long as there is enough for all networks.
+pub const HELLOS_PER_NETWORK_PER_SECOND: u32 = 500;
+/// HELLOs answered in a burst for one network: all players of a hall, some times each.
+pub const HELLOS_PER_NETWORK_BURST: u32 = 2_000;
+/// HELLOs that one core answers in a second for networks that ask for no more than that. An answer costs about as much as
+/// a forwarded datagram, and not twice as much as a drop.
+pub const HELLOS_PER_SECOND: u32 = 50_000;
+/// The same, in a burst.
 pub const HELLO_BURST: u32 = 10_000;
+/// HELLOs that it answers besides, for whomever: a network that somebody floods, or in whose name he does, has a share of
+/// these; and so has everybody in a flood of forged sources, by asking again.
+pub const SPARE_HELLOS_PER_SECOND: u32 = 100_000;
+/// The same, in a burst.
+pub const SPARE_HELLO_BURST: u32 = 10_000;
 /// Passes that one core opens in a second; each costs some microseconds.
 pub const OPENS_PER_SECOND: u32 = 10_000;
 /// Passes opened in a burst: all players of a large server who come back at once.
@@ -21,9 +30,9 @@ pub const OPEN_BURST: u32 = 2_000;
 pub const OPENS_PER_NETWORK_PER_SECOND: u32 = 100;
 /// Passes opened in a burst for one network: a hall of players behind one address.
 pub const OPENS_PER_NETWORK_BURST: u32 = 400;
-/// Source networks that are told apart at once. Two that meet in a place share it.
+/// Source networks that are told apart at once, for HELLOs and for OPENs. Two that meet in a place share it.
 pub const NETWORKS: usize = 4_096;
-/// OPENs with one cookie that are looked at. A player sends five, whoever has seen one of them any number.
+/// OPENs with one cookie that are looked at. A player sends seven, whoever has seen one of them any number.
 pub const OPENS_PER_COOKIE: u32 = 8;
 /// The next of them is looked at after this; a player waits longer before he repeats himself.
 pub const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(200);

@@ -10,20 +10,15 @@ use playgate_protocol::relay::{
 
 use crate::core::{Core, Now, Output, Verdict};
 use crate::flow::Flow;
-use crate::limits::{
-    HELLO_BURST, HELLOS_PER_SECOND, OPEN_BURST, OPENS_PER_NETWORK_BURST, OPENS_PER_NETWORK_PER_SECOND, OPENS_PER_SECOND,
-};
+use crate::limits::{OPEN_BURST, OPENS_PER_SECOND};
 use crate::{DropReason, Secrets};
 
-const HELLOS: Rate = Rate { per_second: HELLOS_PER_SECOND, burst: HELLO_BURST };
-pub(crate) const OPENS_OF_NETWORK: Rate =
-    Rate { per_second: OPENS_PER_NETWORK_PER_SECOND, burst: OPENS_PER_NETWORK_BURST };
 const OPENS: Rate = Rate { per_second: OPENS_PER_SECOND, burst: OPEN_BURST };
 
 impl Core {
     pub(crate) fn handshake(&mut self, now: Now, from: SocketAddr, datagram: &[u8]) -> Result<Verdict, DropReason> {
         if let Some(hello) = Hello::read(datagram) {
-            if !self.hello_bucket.take(now.clock, HELLOS, 1) {
+            if !self.hellos.take(now.clock, Network::of(from.ip())) {
                 return Err(DropReason::HelloRate);
             }
             self.cookies.make(now.clock, from, hello.nonce).write(&mut self.reply);
@@ -36,7 +31,9 @@ impl Core {
         if !self.repeats.take(now.clock, &open.mac) {
             return Err(DropReason::OpenRepeated);
         }
-        if !self.networks.take(now.clock, Network::of(from.ip())) || !self.open_bucket.take(now.clock, OPENS, 1) {
+        if !self.opens_of_networks.take(now.clock, Network::of(from.ip()))
+            || !self.open_bucket.take(now.clock, OPENS, 1)
+        {
             return Err(DropReason::OpenRate);
         }
         let secrets = self.secrets.clone().ok_or(DropReason::PassSecret)?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use playgate_protocol::relay::{Accept, ConnectionId, HEADER_BYTES, PASS_BYTES, PassClaims, Refuse, RefuseCode};
 use playgate_relay_core::limits::{
-    COOKIES_REMEMBERED, HELLO_BURST, OPEN_AGAIN_AFTER, OPENS_PER_COOKIE, OPENS_PER_NETWORK_BURST,
+    COOKIES_REMEMBERED, HELLOS_PER_NETWORK_BURST, OPEN_AGAIN_AFTER, OPENS_PER_COOKIE, OPENS_PER_NETWORK_BURST,
+    SPARE_HELLO_BURST,
 };
 use playgate_relay_core::{DropReason, Now, Verdict};
 
@@ -85,7 +86,9 @@ impl Model {
 
     fn hello(&mut self, told: Told<'_>) -> Checked {
         self.hellos += 1;
-        if told.verdict == Verdict::Drop(DropReason::HelloRate) && self.hellos > HELLO_BURST {
+        // Every network has its share first, and all have the spare one.
+        let is_a_flood = self.hellos > HELLOS_PER_NETWORK_BURST + SPARE_HELLO_BURST;
+        if told.verdict == Verdict::Drop(DropReason::HelloRate) && is_a_flood {
             return Ok(());
         }
         told.is(Verdict::Reply, "R7")?;

@@ -9,7 +9,9 @@ use playgate_protocol::relay::{
     ConnectionId, Cookie, DataKind, FlowKey, HEADER_BYTES, Hello, OPEN_BYTES, PASS_BYTES, PAYLOAD_BYTES_MAX,
     PassClaims, Refuse, RefuseCode, RelaySecret,
 };
-use playgate_relay_core::limits::{HELLO_BURST, OPEN_AGAIN_AFTER, OPENS_PER_NETWORK_BURST};
+use playgate_relay_core::limits::{
+    HELLOS_PER_NETWORK_BURST, OPEN_AGAIN_AFTER, OPENS_PER_NETWORK_BURST, SPARE_HELLO_BURST,
+};
 use playgate_relay_core::{Closed, DropReason, Output, Secrets, Verdict};
 
 use crate::world::*;
@@ -114,10 +116,12 @@ const DROPS: &[Row] = &[
         world.from(from(), &datagram)
     }),
     (DropReason::HelloRate, |world| {
-        (0..HELLO_BURST).for_each(|_| assert_eq!(cookie(world).nonce, NONCE));
+        let answered = HELLOS_PER_NETWORK_BURST + SPARE_HELLO_BURST;
+        (0..answered).for_each(|_| assert_eq!(cookie(world).nonce, NONCE));
         let mut hello = Datagram::<OPEN_BYTES>::new();
         Hello { nonce: NONCE }.write(&mut hello);
-        world.from("203.0.113.1:1".parse().unwrap(), hello.as_slice())
+        assert_eq!(world.from("203.0.113.1:1".parse().unwrap(), hello.as_slice()), Verdict::Reply, "another network");
+        world.from("192.0.2.77:1".parse().unwrap(), hello.as_slice())
     }),
     (DropReason::CookieAge, |world| {
         let open = open(world, &claims(1));

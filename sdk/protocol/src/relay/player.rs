@@ -25,9 +25,12 @@ use super::{
 };
 use crate::handshake::{Datagram, Nonce};
 
-/// Silence before the first repetition: above the round trip of nearly every player.
+/// Silence before each of the first repetitions: above the round trip of nearly every player.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
-/// Repetitions come at least this often.
+/// So many come as fast. In a flood a relay answers some HELLOs and not others; whoever asks five times within a second
+/// is heard, and 256 bytes of his are nothing beside the game's.
+const RETRIES_FAST: u32 = 4;
+/// From then on each waits twice as long as the last, up to this.
 const RETRY_MAX: Duration = Duration::from_secs(1);
 /// How long an OPEN is repeated before a new HELLO; a cookie is good for longer.
 const OPEN_FOR: Duration = Duration::from_secs(3);
@@ -121,7 +124,7 @@ pub struct PlayerFlow {
     open: Option<Datagram<OPEN_BYTES>>,
     opened_us: u64,
     open_until: Duration,
-    retry_after: Duration,
+    repetitions: u32,
     retry_at: Duration,
     give_up_at: Duration,
     live: Option<Live>,
@@ -156,7 +159,7 @@ impl PlayerFlow {
             open: None,
             opened_us: 0,
             open_until: now,
-            retry_after: RETRY_FIRST,
+            repetitions: 0,
             retry_at: now,
             give_up_at: now,
             live: None,
@@ -261,7 +264,7 @@ impl PlayerFlow {
         self.state = FlowState::Opening;
         self.opened_us = cookie.relay_time_us;
         self.open_until = now.saturating_add(OPEN_FOR);
-        self.retry_after = RETRY_FIRST;
+        self.repetitions = 0;
         self.open = Some(open.clone());
         self.send_again_later(open, now);
         Some(())
@@ -367,7 +370,7 @@ impl PlayerFlow {
     fn begin(&mut self, now: Duration) {
         self.live = None;
         self.give_up_at = now.saturating_add(self.give_up_after);
-        self.retry_after = RETRY_FIRST;
+        self.repetitions = 0;
         self.knock(now);
     }
 
@@ -399,8 +402,9 @@ impl PlayerFlow {
     fn send_again_later(&mut self, datagram: Datagram<OPEN_BYTES>, now: Duration) {
         self.outgoing.clear();
         self.transmit(datagram);
-        self.retry_at = now.saturating_add(self.retry_after);
-        self.retry_after = (self.retry_after * 2).min(RETRY_MAX);
+        self.repetitions += 1;
+        let doubled = self.repetitions.saturating_sub(RETRIES_FAST).min(2);
+        self.retry_at = now.saturating_add((RETRY_FIRST * (1 << doubled)).min(RETRY_MAX));
     }
 
     fn transmit(&mut self, datagram: Datagram<OPEN_BYTES>) {
