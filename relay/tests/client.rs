@@ -6,8 +6,12 @@ mod support;
 
 use std::time::Duration;
 
-use playgate_client::relay::{RefuseCode, RelayError, RelaySocket, pump};
+use playgate_client::player::{Connection, JoinError, connect};
+use playgate_client::relay::{RefuseCode, RelayAccess, RelayError, RelaySocket, pump};
+use playgate_protocol::handshake::{self, Accept, Challenge, Hello, Proof, Refuse, ReplyBuf};
+use playgate_protocol::{Blob, GameSessionId, List, RelayPass, Secret32, Ticket};
 use playgate_relay::{RelayConfig, Report};
+use playgate_token::HolderKey;
 use support::*;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -84,4 +88,92 @@ async fn an_unmodified_game_plays_through_the_pump() {
         assert!(buffer[..len].ends_with(b" status"), "round {round}");
     }
     pumping.abort();
+}
+
+/// A server that only knows the handshake, and answers the game's datagrams with themselves.
+async fn game_server(refusal: Option<handshake::RefuseCode>) -> std::net::SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let key = HolderKey::from_bytes([6; 32]).server_key();
+        let (mut buffer, mut reply) = ([0; 2_048], ReplyBuf::new());
+        while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
+            if let Some(Hello { nonce, .. }) = Hello::read(&buffer[..len]) {
+                Challenge { nonce, server_time_us: 5, mac: [4; 16] }.write(&mut reply);
+            } else if let Some(Proof { nonce, server_time_us, .. }) = Proof::read(&buffer[..len]) {
+                match refusal {
+                    Some(code) => Refuse { nonce, server_time_us, code }.seal(&key, &mut reply),
+                    None => Accept { nonce, server_time_us, generation: 1 }.seal(&key, &mut reply),
+                }
+            } else {
+                let _ = socket.send_to(&buffer[..len], from).await;
+                continue;
+            }
+            let _ = socket.send_to(reply.as_slice(), from).await;
+        }
+    });
+    address
+}
+
+fn ticket(addresses: &[std::net::SocketAddr], relays: &[RelayAccess]) -> Ticket {
+    let pass = |access: &RelayAccess| RelayPass {
+        addresses: List::first_of([access.address]),
+        pass: Blob::new(access.pass.0.to_vec()).unwrap(),
+        flow_key: Secret32::from_bytes([1; 32]), // as `access` makes it for player 1
+    };
+    Ticket {
+        player_session: id(1),
+        game_session: GameSessionId::from_bytes([2; 16]),
+        addresses: List::new(addresses.to_vec()).unwrap(),
+        expires_at_ms: 1,
+        bearer: false,
+        token: Blob::new(vec![3; 212]).unwrap(),
+        holder_key: Secret32::from_bytes([6; 32]),
+        relays: List::new(relays.iter().map(pass).collect()).unwrap(),
+    }
+}
+
+async fn echoes(connection: &Connection) {
+    let mut buffer = [0; 2_048];
+    connection.send(b"is it me you hear").await.unwrap();
+    let len = timeout(PATIENCE, connection.recv(&mut buffer)).await.unwrap().unwrap();
+    assert_eq!(&buffer[..len], b"is it me you hear");
+}
+
+#[tokio::test]
+async fn a_ticket_shows_the_way() {
+    let (relay, _reports) = start(config("127.0.0.1:0"));
+    let dead = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = game_server(None).await;
+    let (alive, dead) = (access(1, relay.local_addr(), server), access(1, dead.local_addr().unwrap(), server));
+    for (addresses, relays, through) in [
+        (vec![server], vec![], None),
+        (vec![], vec![alive.clone()], Some(relay.local_addr())),
+        (vec![server], vec![alive.clone()], Some(relay.local_addr())),
+    ] {
+        let (mut connection, joined) = connect(&ticket(&addresses, &relays), PATIENCE).await.unwrap();
+        assert_eq!((connection.relay(), joined.generation), (through, 1), "{addresses:?}, {relays:?}");
+        assert_eq!(joined.server, through.unwrap_or(server));
+        echoes(&connection).await;
+        connection.rejoin(&ticket(&addresses, &relays), PATIENCE).await.unwrap();
+        echoes(&connection).await;
+        connection.close().await;
+    }
+    let patience = Duration::from_secs(3);
+    let (connection, _) = connect(&ticket(&[server], std::slice::from_ref(&dead)), patience).await.unwrap();
+    assert!(matches!(connection, Connection::Direct { server: at, .. } if at == server), "{connection:?}");
+    echoes(&connection).await;
+    let hidden = connect(&ticket(&[], &[dead]), Duration::from_secs(1)).await.unwrap_err();
+    assert!(matches!(hidden, JoinError::Relay(RelayError::TimedOut)), "{hidden:?}");
+    drop(relay);
+}
+
+#[tokio::test]
+async fn no_way_leads_around_the_servers_no() {
+    let (relay, _reports) = start(config("127.0.0.1:0"));
+    let (no, yes) = (game_server(Some(handshake::RefuseCode::Full)).await, game_server(None).await);
+    let relays = [access(1, relay.local_addr(), no)];
+    let refused = connect(&ticket(&[yes], &relays), PATIENCE).await.unwrap_err();
+    assert!(matches!(refused, JoinError::Refused { reason: handshake::RefuseCode::Full }), "{refused:?}");
+    drop(relay);
 }

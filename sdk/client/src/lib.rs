@@ -5,7 +5,7 @@
 //!      │    ◄──session, tickets────                                    ▲
 //!      │ ticket, over the studio's own channel                         │
 //!      ▼                                                               │
-//!   player::join ══════════════ UDP, direct ═══════════════════════════╝
+//!   player::connect ═══════════ UDP, direct ═══════════════════════════╝
 //! ```
 //!
 //! # How does a backend bring players into a match?
@@ -36,13 +36,14 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let ticket = Ticket::from_text(&std::env::var("TICKET")?)?;
-//! let (socket, joined) = player::join(&ticket, Duration::from_secs(10)).await?;
-//! socket.send_to(b"hello, game", joined.server).await?;
+//! let (server, _joined) = player::connect(&ticket, Duration::from_secs(10)).await?;
+//! server.send(b"hello, game").await?; // straight to it, or through a relay: that is the fleet's choice
 //! // Lost the connection? The same call again, with the same ticket.
 //! # Ok(())
 //! # }
 //! ```
-//! Games without tokio: [`player::join_blocking`]. Games with a loop of their own: [`player::Joiner`].
+//! Games with a socket of their own: [`player::join_on`], without tokio [`player::join_blocking`]; with a loop of their own:
+//! [`player::Joiner`]. For these, a [`relay::Pump`] goes through a relay.
 //!
 //! # What happens when the coordinator is away?
 //! Players are not affected: joining and coming back is between them and the game server. Calls of a backend wait for
@@ -53,6 +54,7 @@ mod backend;
 mod calls;
 mod config;
 mod connect;
+mod connection;
 mod driver;
 mod error;
 mod key_file;

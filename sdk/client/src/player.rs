@@ -9,8 +9,10 @@
 //! keeps the slot it lets the player in, however old the ticket is.
 //!
 //! # What if my game has a loop of its own?
-//! Three ways, from the simplest to the one that owns nothing: [`join`] on tokio; [`join_blocking`] on a plain socket,
-//! before the loop begins; [`Joiner`] inside the loop, which neither waits nor reads a clock:
+//! [`connect`] goes through a relay where the ticket has one. Those who own their socket have three ways to go straight, from
+//! the simplest to the one that owns nothing: [`join`] on tokio; [`join_blocking`] on a plain socket, before the loop begins;
+//! [`Joiner`] inside the loop, which neither waits nor reads a clock. A [`Pump`](crate::relay::Pump) takes any of them
+//! through a relay.
 //!
 //! ```no_run
 //! use std::time::{Duration, Instant};
@@ -51,8 +53,10 @@ pub use playgate_protocol::handshake::{JoinState, Joiner, RefuseCode, TicketUnus
 pub use playgate_protocol::{TextFormError, Ticket};
 use tokio::net::UdpSocket;
 
+pub use crate::connection::{Connection, connect};
 use crate::limits::{DATAGRAM_BYTES_MAX, EARLY_DATAGRAMS_MAX};
 use crate::random::random;
+use crate::relay::RelayError;
 
 /// The player is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +81,8 @@ pub enum JoinError {
     TimedOut,
     /// The ticket is not one that can be shown.
     BadTicket(TicketUnusable),
+    /// No relay leads to the server, and the ticket knows no other way.
+    Relay(RelayError),
     /// The socket failed.
     Socket(io::Error),
 }
@@ -88,6 +94,7 @@ impl fmt::Display for JoinError {
             Self::Refused { reason } => write!(f, "the server refused the ticket: {reason}"),
             Self::TimedOut => f.write_str("the server did not answer in time"),
             Self::BadTicket(error) => error.fmt(f),
+            Self::Relay(error) => error.fmt(f),
             Self::Socket(error) => write!(f, "the socket failed: {error}"),
         }
     }
@@ -97,6 +104,7 @@ impl std::error::Error for JoinError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::BadTicket(error) => Some(error),
+            Self::Relay(error) => Some(error),
             Self::Socket(error) => Some(error),
             Self::Refused { .. } | Self::TimedOut => None,
         }

@@ -11,16 +11,14 @@
 //! # How does a player join through a relay?
 //! ```no_run
 //! use std::time::Duration;
-//! use playgate_client::player::Ticket;
-//! use playgate_client::relay::{RelayAccess, RelaySocket};
+//! use playgate_client::player::{self, Ticket};
 //!
 //! # async fn f(ticket: Ticket) -> Result<(), Box<dyn std::error::Error>> {
-//! let relays: Vec<RelayAccess> = ticket.relay_accesses().collect();
-//! let socket = RelaySocket::open(&relays, Duration::from_secs(5)).await?;
-//! socket.join(&ticket, Duration::from_secs(10)).await?; // the same handshake, through the relay
-//! socket.send(b"hello, game").await?;
+//! // Through a relay if the ticket names one, and straight where none answers and the fleet allows it.
+//! let (server, _joined) = player::connect(&ticket, Duration::from_secs(10)).await?;
+//! server.send(b"hello, game").await?;
 //! let mut buffer = [0; 2048];
-//! let len = socket.recv(&mut buffer).await?;
+//! let len = server.recv(&mut buffer).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -36,7 +34,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use playgate_protocol::List;
-use playgate_protocol::handshake::{JoinState, Joiner, TicketUnusable};
+use playgate_protocol::handshake::{JoinState, Joiner};
 use playgate_protocol::relay::{FlowEvent, HEADER_BYTES, PAYLOAD_BYTES_MAX};
 pub use playgate_protocol::relay::{FlowState, PlayerFlow, RefuseCode, RelayAccess, SendError};
 pub use pump::{Pump, pump};
@@ -201,7 +199,7 @@ impl RelaySocket {
             }
             let wait = joiner.poll_timeout().unwrap_or_default().saturating_sub(begun.elapsed());
             if let Ok(turn) = tokio::time::timeout(wait, self.turn(&mut datagram)).await
-                && let Some(payload) = turn.map_err(no_flow)?
+                && let Some(payload) = turn.map_err(JoinError::Relay)?
                 && !joiner.handle(begun.elapsed(), relay, payload)
                 && early.len() < EARLY_DATAGRAMS_MAX
             {
@@ -257,13 +255,5 @@ impl RelaySocket {
 impl fmt::Debug for RelaySocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.with(|flow| fmt::Debug::fmt(flow, f))
-    }
-}
-
-fn no_flow(error: RelayError) -> JoinError {
-    match error {
-        RelayError::Socket(error) => JoinError::Socket(error),
-        RelayError::NoRelay => JoinError::BadTicket(TicketUnusable::NoAddress),
-        RelayError::TimedOut | RelayError::Refused(_) | RelayError::Send(_) => JoinError::TimedOut,
     }
 }

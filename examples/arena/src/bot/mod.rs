@@ -48,7 +48,12 @@ pub struct Options {
 pub fn run(options: &Options) -> ExitCode {
     let outcome = ticket(options).and_then(|ticket| {
         // The game knows nothing of relays: where there is one, a pump carries its datagrams.
-        let pump = through_a_relay(&ticket)?;
+        let pump = Pump::start_where_needed(&ticket, JOIN_TIME).map_err(|error| error.to_string())?;
+        match &pump {
+            Some(pump) => println!("through the relay at {}", pump.relay()),
+            None if ticket.relays.is_empty() => {}
+            None => println!("no relay answers; going straight to the server"),
+        }
         let ticket = pump.as_ref().map_or(ticket, Pump::ticket);
         let socket = open(&ticket)?;
         Ok(Bot::new(ticket, socket).run(options))
@@ -57,24 +62,6 @@ pub fn run(options: &Options) -> ExitCode {
         eprintln!("{problem}");
         ExitCode::FAILURE
     })
-}
-
-/// Where the ticket names relays and none answers, the server is asked directly, if the ticket says where it is.
-fn through_a_relay(ticket: &Ticket) -> Result<Option<Pump>, String> {
-    if ticket.relays.is_empty() {
-        return Ok(None);
-    }
-    match Pump::start(ticket, JOIN_TIME) {
-        Ok(pump) => {
-            println!("through the relay at {}", pump.relay());
-            Ok(Some(pump))
-        }
-        Err(error) if ticket.addresses.is_empty() => Err(error.to_string()),
-        Err(error) => {
-            println!("{error}; going straight to the server");
-            Ok(None)
-        }
-    }
 }
 
 fn ticket(options: &Options) -> Result<Ticket, String> {

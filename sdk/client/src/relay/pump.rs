@@ -100,6 +100,21 @@ impl Pump {
         Ok(Self { ticket, local, relay, stop: Some(stop), thread: Some(thread) })
     }
 
+    /// Starts one where the ticket names relays. `None` where the way is straight: no relay is named, or none answers and
+    /// the ticket says where the server is.
+    ///
+    /// # Errors
+    /// [`RelayError`] when no relay answers and there is no other way.
+    pub fn start_where_needed(ticket: &Ticket, timeout: Duration) -> Result<Option<Self>, RelayError> {
+        if ticket.relays.is_empty() {
+            return Ok(None);
+        }
+        match Self::start(ticket, timeout) {
+            Err(_) if !ticket.addresses.is_empty() => Ok(None),
+            outcome => outcome.map(Some),
+        }
+    }
+
     /// Where the game sends to, and hears from.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {

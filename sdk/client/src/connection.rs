@@ -1,0 +1,146 @@
+//! A player's way to the game server: straight, or through a relay.
+//!
+//! ```text
+//!   ticket ──relays?──yes──► the first relay that answers ──► joined through it: Relayed
+//!              │                      │ none answers, or the server does not
+//!              │ no                   ▼
+//!              └──────────► addresses? ──yes──► joined straight: Direct
+//!                                │ no
+//!                                └────► not joined
+//! ```
+//! Which of the two a player may go is the fleet's choice: the tickets of a fleet with `relay = "required"` have no
+//! address of the server.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use playgate_protocol::Ticket;
+use tokio::net::UdpSocket;
+
+use crate::player::{JoinError, Joined, is_about_the_path, join, join_on};
+use crate::relay::{RelayAccess, RelayError, RelaySocket};
+
+/// A socket that is connected with a game server, as far as UDP goes.
+pub enum Connection {
+    /// Nothing is between player and server.
+    Direct {
+        /// Not connected: other datagrams than the server's are left out by [`Connection::recv`].
+        socket: UdpSocket,
+        /// The server.
+        server: SocketAddr,
+    },
+    /// Everything goes through a relay.
+    Relayed(Box<RelaySocket>),
+}
+
+/// Shows where it goes.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct { server, .. } => write!(f, "Direct({server})"),
+            Self::Relayed(relay) => write!(f, "Relayed({relay:?})"),
+        }
+    }
+}
+
+/// Joins the way that the ticket shows: through one of its relays, and straight if none of them leads to the server and
+/// the ticket says where that is. With both ways open each has half of `timeout`.
+///
+/// Whoever lost the connection for good calls it again, with the same ticket or a newer one.
+///
+/// # Errors
+/// [`JoinError`]; the server's no is final, whichever way it came.
+pub async fn connect(ticket: &Ticket, timeout: Duration) -> Result<(Connection, Joined), JoinError> {
+    let begun = Instant::now();
+    let relays: Vec<RelayAccess> = ticket.relay_accesses().collect();
+    let is_hidden = ticket.addresses.is_empty();
+    if !relays.is_empty() {
+        let share = if is_hidden { timeout } else { timeout / 2 };
+        match through(&relays, ticket, share).await {
+            Err(JoinError::Relay(_) | JoinError::TimedOut | JoinError::Socket(_)) if !is_hidden => {}
+            outcome => return outcome,
+        }
+    }
+    let (socket, joined) = join(ticket, timeout.saturating_sub(begun.elapsed())).await?;
+    Ok((Connection::Direct { socket, server: joined.server }, joined))
+}
+
+async fn through(
+    relays: &[RelayAccess],
+    ticket: &Ticket,
+    timeout: Duration,
+) -> Result<(Connection, Joined), JoinError> {
+    let begun = Instant::now();
+    // A relay answers at once or not at all; the server may be busy.
+    let relay = RelaySocket::open(relays, timeout / 2).await.map_err(JoinError::Relay)?;
+    let joined = relay.join(ticket, timeout.saturating_sub(begun.elapsed())).await?;
+    Ok((Connection::Relayed(Box::new(relay)), joined))
+}
+
+impl Connection {
+    /// The relay, if there is one.
+    #[must_use]
+    pub fn relay(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Direct { .. } => None,
+            Self::Relayed(relay) => Some(relay.relay()),
+        }
+    }
+
+    /// Sends a datagram of the game to the server. What cannot be sent at this moment is lost, as on any network.
+    ///
+    /// # Errors
+    /// [`RelayError::Send`] through a relay, if the datagram is too long or the flow is not open; [`RelayError::Socket`].
+    pub async fn send(&self, datagram: &[u8]) -> Result<(), RelayError> {
+        match self {
+            Self::Direct { socket, server } => match socket.send_to(datagram, server).await {
+                Err(error) if !is_about_the_path(&error) => Err(RelayError::Socket(error)),
+                _ => Ok(()),
+            },
+            Self::Relayed(relay) => relay.send(datagram).await,
+        }
+    }
+
+    /// Waits for the server's next datagram, and keeps the flow through a relay meanwhile. Cancel-safe. What does not fit
+    /// `buffer` is cut off.
+    ///
+    /// # Errors
+    /// [`RelayError::Refused`] or [`RelayError::TimedOut`] when there is no way through the relay any more;
+    /// [`RelayError::Socket`].
+    pub async fn recv(&self, buffer: &mut [u8]) -> Result<usize, RelayError> {
+        let (socket, server) = match self {
+            Self::Direct { socket, server } => (socket, server),
+            Self::Relayed(relay) => return relay.recv(buffer).await,
+        };
+        loop {
+            match socket.recv_from(buffer).await {
+                Ok((len, from)) if from == *server => return Ok(len),
+                Err(error) if !is_about_the_path(&error) => return Err(RelayError::Socket(error)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Shows the ticket once more, from the same socket: for a server that does not know the player any more.
+    ///
+    /// # Errors
+    /// [`JoinError`]
+    pub async fn rejoin(&mut self, ticket: &Ticket, timeout: Duration) -> Result<Joined, JoinError> {
+        match self {
+            Self::Direct { socket, server } => {
+                let joined = join_on(socket, ticket, timeout).await?;
+                *server = joined.server;
+                Ok(joined)
+            }
+            Self::Relayed(relay) => relay.join(ticket, timeout).await,
+        }
+    }
+
+    /// Ends it; a relay has room at once.
+    pub async fn close(self) {
+        if let Self::Relayed(relay) = self {
+            relay.close().await;
+        }
+    }
+}
