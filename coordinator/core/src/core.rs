@@ -38,6 +38,8 @@ use crate::waiters::Waiters;
 pub struct Core {
     pub(crate) shard: u8,
     pub(crate) bounds: Bounds,
+    /// Data for games of the sessions in status Placing, of all fleets.
+    pub(crate) placing_data_bytes: usize,
     pub(crate) rng: ChaCha12Rng,
     pub(crate) now: TimeMs,
     pub(crate) store_low: bool,
@@ -163,6 +165,7 @@ impl Core {
         let mut core = Self {
             shard: start.shard,
             bounds,
+            placing_data_bytes: 0,
             rng: ChaCha12Rng::from_seed(start.seed),
             now: start.now_ms,
             store_low: false,

@@ -58,6 +58,11 @@ pub const WAITERS_MAX: usize = 65_536;
 pub const WAIT_MS_MAX: u64 = 600_000;
 /// Game sessions that wait for a process, in one fleet.
 pub const PLACING_MAX: usize = 10_000;
+/// Data for games of all sessions that wait for a process: 2,700 that each bring the most.
+pub const PLACING_DATA_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// A server cannot have been told of more: versions are milliseconds since 1970, or one more than the last. One that
+/// says so is believed up to here, and harms nobody but itself.
+pub const HELD_VERSION_MAX: u64 = 1 << 62;
 /// Fleets on one coordinator; one page of answers.
 pub const FLEETS_MAX: usize = PAGE_MAX;
 /// Hosts on one coordinator; one page of answers.
@@ -98,6 +103,8 @@ pub struct Bounds {
     pub players: usize,
     /// [`ENDED_PROCESSES_MAX`].
     pub ended_processes: usize,
+    /// [`PLACING_DATA_BYTES_MAX`].
+    pub placing_data_bytes: usize,
 }
 
 impl Default for Bounds {
@@ -107,6 +114,7 @@ impl Default for Bounds {
             ended_sessions: ENDED_SESSIONS_MAX,
             players: PLAYERS_MAX,
             ended_processes: ENDED_PROCESSES_MAX,
+            placing_data_bytes: PLACING_DATA_BYTES_MAX,
         }
     }
 }

@@ -155,10 +155,9 @@ impl Core {
 
     fn load_session(&mut self, row: GameSessionRow) {
         let id = row.id;
-        let Some(fleet) = self.fleets.get_mut(&row.fleet) else { return };
+        let Some(fleet) = self.fleets.get(&row.fleet) else { return };
         match row.status {
             GameSessionStatus::Placing => {
-                fleet.placing.insert(id);
                 // Servers need a moment to come back; a session that waited for one gets it.
                 self.timers.set(Timer::Placement(id), row.place_by_ms.max(self.now + RETURN_MS));
             }
@@ -173,7 +172,9 @@ impl Core {
             GameSessionStatus::Active => {}
         }
         self.session_requests.insert((row.fleet.clone(), row.idempotency_key.as_str().to_owned()), id);
+        let is_placing = row.status == GameSessionStatus::Placing;
         self.sessions.insert(id, GameSession::new(row));
+        self.set_placing(id, is_placing);
     }
 
     fn load_player(&mut self, row: PlayerSessionRow) {

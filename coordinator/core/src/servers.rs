@@ -12,7 +12,7 @@ use playgate_protocol::{GameSessionId, List, ServerProcessId, Text, TimeMs};
 
 use crate::core::{Core, KeyOffer, RowKey};
 use crate::io::{LinkId, Output};
-use crate::limits::{FLOOR_AHEAD_MS_MAX, UNWELL_AFTER_MS};
+use crate::limits::{FLOOR_AHEAD_MS_MAX, HELD_VERSION_MAX, UNWELL_AFTER_MS};
 use crate::process_state::ProcessStep;
 use crate::rows::{Identity, SigningKeyRow};
 use crate::timers::Timer;
@@ -54,7 +54,7 @@ impl Core {
         known.link = Some(link);
         known.unreachable_since = None;
         // After a restart the clock may be a little behind what the last versions were made from.
-        known.wanted_version = known.wanted_version.max(held_version);
+        known.wanted_version = known.wanted_version.max(held_version.min(HELD_VERSION_MAX));
         known.last_beat = now;
         known.advertise = advertise.or(of_host).or(Some(from));
         self.timers.cancel(&Timer::Lost(process));
@@ -259,7 +259,7 @@ impl Core {
         let keys = self.signing_keys.iter().rev().take(SIGNING_KEYS_MAX);
         let keys = keys.map(|key| VerifyingKey { key_id: key.key_id, public_key: key.public_key });
         let wanted = Wanted {
-            version: known.wanted_version.saturating_add(1).max(self.now),
+            version: (known.wanted_version + 1).max(self.now),
             keys: List::first_of(keys),
             gate_epoch,
             min_epoch: gate_epoch,

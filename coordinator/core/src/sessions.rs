@@ -54,7 +54,7 @@ impl Core {
         self.session_requests.insert(request, id);
         self.sessions.insert(id, GameSession::new(row));
         self.mark(RowKey::GameSession(id));
-        self.fleet_mut(&call.fleet).placing.insert(id);
+        self.set_placing(id, true);
         self.event(EventKind::GameSessionPlacing, Subject::GameSession(id), &format!("fleet {}", call.fleet));
         self.place(id);
         Ok(id)
@@ -86,6 +86,11 @@ impl Core {
         }
         if fleet.placing.len() >= PLACING_MAX {
             return Err(refused(ErrorCode::Busy, "too many game sessions wait for a process of this fleet"));
+        }
+        if self.placing_data_bytes + call.data.len() > self.bounds.placing_data_bytes {
+            let text =
+                "the game sessions that wait for a process bring too much data; keep more processes, or bring less";
+            return Err(refused(ErrorCode::Busy, text));
         }
         self.room_for_session()
     }
@@ -153,15 +158,21 @@ impl Core {
         let Some(known) = self.sessions.get_mut(&session) else { return false };
         let Some(status) = after(known.row.status, step) else { return false };
         known.row.status = status;
-        let fleet = known.row.fleet.clone();
-        let placing = &mut self.fleet_mut(&fleet).placing;
-        if status == GameSessionStatus::Placing {
-            placing.insert(session);
-        } else {
-            placing.remove(&session);
-        }
+        self.set_placing(session, status == GameSessionStatus::Placing);
         self.mark(RowKey::GameSession(session));
         true
+    }
+
+    /// Puts a session into its fleet's queue, or takes it out.
+    pub(crate) fn set_placing(&mut self, session: GameSessionId, is_placing: bool) {
+        let row = &self.sessions[&session].row;
+        let (fleet, bytes) = (row.fleet.clone(), row.data.len());
+        let placing = &mut self.fleet_mut(&fleet).placing;
+        if is_placing && placing.insert(session) {
+            self.placing_data_bytes += bytes;
+        } else if !is_placing && placing.remove(&session) {
+            self.placing_data_bytes -= bytes;
+        }
     }
 
     pub(crate) fn placement_overdue(&mut self, session: GameSessionId) {

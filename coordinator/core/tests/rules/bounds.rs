@@ -7,6 +7,7 @@ use playgate_core::rows::Row;
 use playgate_core::{Core, Input, LinkId, Output, Start};
 use playgate_protocol::api::*;
 use playgate_protocol::limits::{ORDINALS_PER_SESSION_MAX, REVOKED_MAX};
+use playgate_protocol::server::SessionData;
 use playgate_protocol::*;
 
 use crate::world::{FLEET, World, fleet, key};
@@ -57,6 +58,56 @@ fn a_fleet_has_a_bounded_queue_of_sessions_and_a_link_a_bounded_number_of_waitin
         (PLACING_MAX, Some((ErrorCode::Busy, sessions))),
     ] {
         assert_eq!(text(n), expected, "{n}");
+    }
+}
+
+#[test]
+fn the_data_of_waiting_sessions_is_bounded_until_they_wait_no_more() {
+    let bounds = Bounds { placing_data_bytes: 100_000, ..Bounds::default() };
+    let mut world = World::within(bounds, fleet());
+    let make = |world: &mut World, key: &str, bytes: usize| {
+        world.outputs.clear();
+        let create = CreateGameSession {
+            data: SessionData::new(vec![1; bytes]).unwrap(),
+            placement_timeout_ms: 60_000,
+            ..world.create(key, 4)
+        };
+        let request = world.call(OperatorCall::Backend(BackendCall::CreateGameSession(create)));
+        world.answer(request).map(|answer| answer.unwrap_err().code)
+    };
+    assert_eq!(make(&mut world, "0", 40_000), None);
+    assert_eq!(make(&mut world, "1", 40_000), None);
+    assert_eq!(make(&mut world, "2", 20_001), Some(ErrorCode::Busy));
+    assert_eq!(make(&mut world, "3", 20_000), None);
+    assert_eq!(make(&mut world, "4", 1), Some(ErrorCode::Busy));
+    assert_eq!(make(&mut world, "5", 0), None, "without data there is room");
+    world.crash();
+    assert_eq!(make(&mut world, "6", 1), Some(ErrorCode::Busy), "what is loaded counts");
+    world.silence(30_000);
+    let processes = {
+        world.agent_connects(true);
+        world.start_servers();
+        world.servers.len()
+    };
+    assert!(processes > 0);
+    assert_eq!(make(&mut world, "7", 40_000), None, "one was placed");
+    world.silence(60_000); // the activation failed, and it waits once more
+    world.silence(60_000);
+    assert_eq!(make(&mut world, "8", 49_152), None, "the others waited long enough");
+    assert_eq!(make(&mut world, "9", 49_152), None);
+}
+
+#[test]
+fn a_server_that_claims_the_last_version_is_told_news_all_the_same() {
+    let mut world = World::running();
+    let process = *world.servers.keys().next().unwrap();
+    for claimed in [u64::MAX, u64::MAX - 1, 7] {
+        world.outputs.clear();
+        world.server_connects_with(process, claimed);
+        let told = world.servers[&process].wanted.clone().unwrap().version;
+        world.input(Input::ApplySigningKey { key_id: 2, public_key: [claimed as u8; 32] });
+        let next = world.servers[&process].wanted.clone().unwrap().version;
+        assert!(next > told, "{next} after {told}");
     }
 }
 

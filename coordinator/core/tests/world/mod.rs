@@ -275,10 +275,14 @@ impl World {
     }
 
     pub fn server_connects(&mut self, process: ServerProcessId) -> LinkId {
+        let held = self.servers[&process].wanted.as_ref().map_or(0, |wanted| wanted.version);
+        self.server_connects_with(process, held)
+    }
+
+    pub fn server_connects_with(&mut self, process: ServerProcessId, held_version: u64) -> LinkId {
         let link = self.link();
         self.servers.get_mut(&process).unwrap().link = Some(link);
         let credential = Credential::Launch { process, secret: Secret32::from_bytes([5; 32]) };
-        let held_version = self.servers[&process].wanted.as_ref().map_or(0, |wanted| wanted.version);
         let role = HelloRole::Server { name: "server".parse().unwrap(), advertise: None, held_version };
         self.open(link, key_of(process), credential, role);
         link
