@@ -7,7 +7,7 @@ use std::time::Duration;
 use playgate_core::{CloseWhy, Input, LinkId, Output, Welcomed};
 use playgate_link::{Attempt, CloseCode, FrameReceiver, FrameSender, QueueError, RecvError};
 use playgate_protocol::agent::AgentDown;
-use playgate_protocol::api::{Answer, ApiDown, BackendCall, OperatorCall};
+use playgate_protocol::api::{Answer, ApiDown, BackendCall, BackendUp, OperatorCall, OperatorUp};
 use playgate_protocol::limits::PAGE_MAX;
 use playgate_protocol::relay::{RelayDown, RelayUp};
 use playgate_protocol::{Credential, Greeting, Hello, List, TimeMs, Welcome, WelcomeRole};
@@ -21,13 +21,14 @@ const HELLO_WITHIN: Duration = Duration::from_secs(2);
 /// Outputs that wait for a link's task, which takes them whatever else it waits for. One commit can release as many as
 /// one busy backend has calls open; room that is not used takes no memory.
 const OUTBOX_MAX: usize = 65_536;
-const SECOND: Duration = Duration::from_secs(1);
 /// What a peer's frames may cost in one second; beyond, they wait. Most cost one: reports and calls come many to a frame
 /// or few to a second.
-const COST_PER_SECOND: usize = 5_000;
+const COST_PER_SECOND: u32 = 5_000;
+/// What may be spent ahead: 500 calls at once. All that busy peers spend at once is what everybody else waits for.
+const AHEAD: Duration = Duration::from_millis(100);
 /// What a list costs: as much as to describe the rows of its page one by one. Answers wait for the commit under way, so
 /// this also bounds what a slow disk piles up.
-const LIST_COST: usize = PAGE_MAX;
+const LIST_COST: u32 = PAGE_MAX as u32;
 /// Answers that a peer has not read, beyond which it is not listened to.
 const UNREAD_BYTES_MAX: usize = 256 * 1_024;
 /// Inputs of one link that wait for the loop. The loop takes them in the order in which they came, so what all busy
@@ -93,7 +94,7 @@ pub(crate) async fn serve(attempt: Attempt, link: LinkId, shared: Shared) {
         return;
     }
     let turns = Arc::new(Semaphore::new(INPUTS_PER_LINK_MAX));
-    let mut peer = Peer { link, sender, outputs, shared, role: None, pace: Pace::new(), turns };
+    let mut peer = Peer { link, sender, outputs, shared, role: None, pace: Pace::new(), turns, list: None };
     let (code, why) = peer.run(&mut receiver).await;
     peer.sender.close(code, why);
     let _ = peer.shared.to_loop.send(FromPeer::Gone(link)).await;
@@ -117,6 +118,8 @@ struct Peer {
     role: Option<Role>,
     pace: Pace,
     turns: Arc<Semaphore>,
+    /// A list was asked for, and is not answered yet.
+    list: Option<u64>,
 }
 
 type End = (CloseCode, &'static str);
@@ -128,7 +131,8 @@ impl Peer {
         // What the peer said last, until the loop has room for it.
         let mut heard: Option<Input> = None;
         loop {
-            let listening = self.role.is_some() && heard.is_none();
+            // One list at a time: answers are long, and whoever reads none gets no more.
+            let listening = self.role.is_some() && heard.is_none() && self.list.is_none();
             let spent = self.pace.is_spent();
             let unread = sender.unsent_bytes() >= UNREAD_BYTES_MAX;
             tokio::select! {
@@ -150,6 +154,7 @@ impl Peer {
                 input = receive(receiver, self.link, self.role), if listening && !spent && !unread => match input {
                     Ok(input) => {
                         self.pace.count(cost(&input));
+                        self.list = list(&input);
                         heard = Some(input);
                     }
                     Err(RecvError::Closed(_)) => return (CloseCode::Done, ""),
@@ -190,7 +195,10 @@ impl Peer {
                 self.sender.queue(&RelayDown::Secrets { current, before })
             }
             Output::AgentClock { now_ms, .. } => self.sender.queue(&AgentDown::Clock { now_ms }),
-            Output::Answer { request, outcome, .. } => self.sender.queue(&ApiDown { request, outcome }),
+            Output::Answer { request, outcome, .. } => {
+                self.list.take_if(|list| *list == request);
+                self.sender.queue(&ApiDown { request, outcome })
+            }
             Output::Tickets { request, orders, .. } => {
                 let tickets: Result<Vec<_>, _> = orders.iter().map(|order| self.shared.minter.ticket(order)).collect();
                 let outcome = tickets.map(|tickets| Answer::Tickets(List::first_of(tickets)));
@@ -245,28 +253,44 @@ async fn receive(receiver: &mut FrameReceiver, link: LinkId, role: Option<Role>)
     }
 }
 
-/// What an input counts in the peer's [`Pace`]; known before it is handled, so that a slow disk piles up no answers.
-fn cost(input: &Input) -> usize {
-    let call = match input {
-        Input::Backend(_, message) => &message.call,
+/// The request, if its answer is a page of a list.
+fn list(input: &Input) -> Option<u64> {
+    let of_backend = |call: &BackendCall| {
+        matches!(call, BackendCall::ListGameSessions { .. } | BackendCall::ListPlayerSessions { .. })
+    };
+    let (request, is_list) = match input {
+        Input::Backend(_, message) => (message.request, of_backend(&message.call)),
         Input::Operator(_, message) => match &message.call {
-            OperatorCall::Backend(call) => call,
+            OperatorCall::Backend(call) => (message.request, of_backend(call)),
             OperatorCall::ListFleets
             | OperatorCall::ListHosts
             | OperatorCall::ListRelays
             | OperatorCall::ListProcesses { .. }
-            | OperatorCall::ListEvents { .. } => return LIST_COST,
-            _ => return 1,
+            | OperatorCall::ListEvents { .. } => (message.request, true),
+            _ => return None,
         },
-        Input::Relay(_, RelayUp::Players(players)) => return 1 + players.len() / 8,
-        _ => return 1,
+        _ => return None,
     };
-    match call {
-        BackendCall::ListGameSessions { .. } | BackendCall::ListPlayerSessions { .. } => LIST_COST,
+    is_list.then_some(request)
+}
+
+/// What an input counts in the peer's [`Pace`]; known before it is handled, so that a slow disk piles up no answers.
+fn cost(input: &Input) -> u32 {
+    match input {
+        _ if list(input).is_some() => LIST_COST,
         // Each ticket is signed; 35,000 a second for one backend.
-        BackendCall::CreatePlayerSessions(new) => 1 + new.players.len() / 8,
+        Input::Backend(_, BackendUp { call: BackendCall::CreatePlayerSessions(new), .. })
+        | Input::Operator(_, OperatorUp { call: OperatorCall::Backend(BackendCall::CreatePlayerSessions(new)), .. }) => {
+            cost_of(new.players.len())
+        }
+        Input::Relay(_, RelayUp::Players(players)) => cost_of(players.len()),
         _ => 1,
     }
+}
+
+/// Of so many players.
+fn cost_of(players: usize) -> u32 {
+    1 + u32::try_from(players / 8).expect("a frame has fewer")
 }
 
 fn close_code(why: CloseWhy) -> End {
@@ -277,38 +301,34 @@ fn close_code(why: CloseWhy) -> End {
     }
 }
 
-/// Lets [`COST_PER_SECOND`] through each second and holds the rest back; the peer's stream fills, and it waits.
+/// Lets [`COST_PER_SECOND`] through and holds the rest back; the peer's stream fills, and it waits.
 struct Pace {
-    since: Instant,
-    spent: usize,
+    /// When what was spent is earned.
+    earned_at: Instant,
 }
 
 impl Pace {
     fn new() -> Self {
-        Self { since: Instant::now(), spent: 0 }
+        Self { earned_at: Instant::now() }
     }
 
-    fn count(&mut self, cost: usize) {
-        if self.since.elapsed() >= SECOND {
-            *self = Self::new();
-        }
-        self.spent += cost;
+    fn count(&mut self, cost: u32) {
+        self.earned_at = self.earned_at.max(Instant::now()) + Duration::from_secs(1) * cost / COST_PER_SECOND;
     }
 
     fn is_spent(&self) -> bool {
-        self.spent >= COST_PER_SECOND
+        self.earned_at > Instant::now() + AHEAD
     }
 
-    /// Until the next second begins. Cancel-safe.
-    async fn wait(&mut self) {
-        tokio::time::sleep_until(self.since + SECOND).await;
-        *self = Self::new();
+    /// Until more may be spent. Cancel-safe.
+    async fn wait(&self) {
+        tokio::time::sleep_until(self.earned_at - AHEAD).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use playgate_protocol::api::{BackendUp, CreatePlayerSessions, NewPlayer, OperatorUp, PlayerData};
+    use playgate_protocol::api::{CreatePlayerSessions, NewPlayer, PlayerData};
     use playgate_protocol::{GameSessionId, PlayerId};
 
     use super::*;
@@ -330,19 +350,46 @@ mod tests {
         };
         for (call, expected) in [
             (BackendCall::DescribeGameSession { session }, 1),
-            (BackendCall::ListGameSessions { fleet: None, after: None }, PAGE_MAX),
+            (BackendCall::ListGameSessions { fleet: None, after: None }, LIST_COST),
             (reserve(0), 1),
             (reserve(64), 9),
         ] {
-            assert_eq!(cost(&Input::Backend(link, BackendUp { request, call: call.clone() })), expected, "{call:?}");
-            let call = OperatorCall::Backend(call);
-            assert_eq!(cost(&Input::Operator(link, OperatorUp { request, call: call.clone() })), expected, "{call:?}");
+            let by_backend = Input::Backend(link, BackendUp { request, call: call.clone() });
+            let by_operator = Input::Operator(link, OperatorUp { request, call: OperatorCall::Backend(call) });
+            for input in [by_backend, by_operator] {
+                assert_eq!(cost(&input), expected, "{input:?}");
+                assert_eq!(list(&input), (expected == LIST_COST).then_some(request), "{input:?}");
+            }
         }
         for (call, expected) in
-            [(OperatorCall::ListFleets, PAGE_MAX), (OperatorCall::ListEvents { after: 0 }, PAGE_MAX)]
+            [(OperatorCall::ListFleets, LIST_COST), (OperatorCall::ListEvents { after: 0 }, LIST_COST)]
         {
             assert_eq!(cost(&Input::Operator(link, OperatorUp { request, call })), expected);
         }
-        assert_eq!(cost(&Input::Closed(link)), 1);
+        assert_eq!((cost(&Input::Closed(link)), list(&Input::Closed(link))), (1, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_may_spend_ahead_and_then_earns_its_turn() {
+        let mut pace = Pace::new();
+        let calls = |pace: &mut Pace| {
+            (0..)
+                .take_while(|_| {
+                    !pace.is_spent() && {
+                        pace.count(1);
+                        true
+                    }
+                })
+                .count()
+        };
+        assert_eq!(calls(&mut pace), 501);
+        for _ in 0..3 {
+            let asked = Instant::now();
+            pace.wait().await;
+            assert!((1..=2).contains(&asked.elapsed().as_millis()), "a timer has milliseconds");
+            assert!((1..=11).contains(&calls(&mut pace)));
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(calls(&mut pace), 501, "what was not spent in time is lost");
     }
 }

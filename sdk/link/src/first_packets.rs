@@ -42,11 +42,12 @@ struct Budget {
 
 impl Budget {
     fn new(cores: usize, key: [u8; 16]) -> Self {
-        let per_second =
-            u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(limits::FIRST_PACKETS_PER_CORE_PER_SECOND);
-        let rate = Rate { per_second, burst: per_second };
-        let share = per_second / u32::try_from(limits::NETWORK_SHARE).expect("a small number");
-        let of_network = Rate { per_second: share, burst: share };
+        let (cores, part) = (u32::try_from(cores).unwrap_or(u32::MAX), limits::NETWORK_SHARE as u32);
+        let rate = Rate {
+            per_second: cores.saturating_mul(limits::FIRST_PACKETS_PER_CORE_PER_SECOND),
+            burst: cores.saturating_mul(limits::FIRST_PACKETS_PER_CORE_BURST),
+        };
+        let of_network = Rate { per_second: rate.per_second / part, burst: rate.burst / part };
         Self { rate, all: Bucket::default(), networks: NetworkBuckets::new(key, of_network, limits::NETWORKS) }
     }
 
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn a_network_has_a_share_and_all_have_a_bound() {
         let mut budget = Budget::new(1, [7; 16]);
-        let all = limits::FIRST_PACKETS_PER_CORE_PER_SECOND as usize;
+        let all = limits::FIRST_PACKETS_PER_CORE_BURST as usize;
         let network = |n: usize| Network::of([10, 0, u8::try_from(n).unwrap(), 1].into());
         let taken = |budget: &mut Budget, now, n| (0..2 * all).filter(|_| budget.take(now, network(n))).count();
         for n in 0..limits::NETWORK_SHARE {
@@ -186,7 +187,8 @@ mod tests {
         }
         assert_eq!(taken(&mut budget, NOW, 9), 0, "four shares are everything");
         let later = NOW + Duration::from_millis(100);
-        assert_eq!(taken(&mut budget, later, 0), all / limits::NETWORK_SHARE / 10);
+        let earned = limits::FIRST_PACKETS_PER_CORE_PER_SECOND as usize / 10;
+        assert_eq!(taken(&mut budget, later, 0), earned / limits::NETWORK_SHARE);
         assert!(Budget::new(usize::MAX, [7; 16]).take(NOW, network(1)), "as many cores as there may be");
     }
 
@@ -204,7 +206,7 @@ mod tests {
         ] {
             let mut budget = Budget::new(1, [7; 16]);
             let source = Network::of([192, 0, 2, 7].into());
-            let share = limits::FIRST_PACKETS_PER_CORE_PER_SECOND as usize / limits::NETWORK_SHARE;
+            let share = limits::FIRST_PACKETS_PER_CORE_BURST as usize / limits::NETWORK_SHARE;
             assert!((0..share - number).all(|_| budget.take(NOW, source)));
             let (mut buf, mut meta) = read(&datagrams, "192.0.2.1:9");
             let dropped = budget.filter(NOW, &mut buf, &mut meta);
