@@ -29,6 +29,8 @@ const AHEAD: Duration = Duration::from_millis(100);
 /// What a list costs: as much as to describe the rows of its page one by one. Answers wait for the commit under way, so
 /// this also bounds what a slow disk piles up.
 const LIST_COST: u32 = PAGE_MAX as u32;
+/// Bytes of a new game session that cost one: the disk writes them twice, and everybody waits for it.
+const BYTES_PER_COST: u32 = 512;
 /// Answers that a peer has not read, beyond which it is not listened to.
 const UNREAD_BYTES_MAX: usize = 256 * 1_024;
 /// Inputs of one link that wait for the loop. The loop takes them in the order in which they came, so what all busy
@@ -283,6 +285,12 @@ fn cost(input: &Input) -> u32 {
         | Input::Operator(_, OperatorUp { call: OperatorCall::Backend(BackendCall::CreatePlayerSessions(new)), .. }) => {
             cost_of(new.players.len())
         }
+        Input::Backend(_, BackendUp { call: BackendCall::CreateGameSession(new), .. })
+        | Input::Operator(_, OperatorUp { call: OperatorCall::Backend(BackendCall::CreateGameSession(new)), .. }) => {
+            let properties = new.properties.iter().map(|(name, value)| name.len() + value.len());
+            let bytes = new.data.len() + properties.sum::<usize>();
+            1 + u32::try_from(bytes).expect("a frame is shorter") / BYTES_PER_COST
+        }
         Input::Relay(_, RelayUp::Players(players)) => cost_of(players.len()),
         _ => 1,
     }
@@ -328,7 +336,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use playgate_protocol::api::{CreatePlayerSessions, NewPlayer, PlayerData};
+    use playgate_protocol::api::{CreateGameSession, CreatePlayerSessions, NewPlayer, PlayerData};
+    use playgate_protocol::server::SessionData;
     use playgate_protocol::{GameSessionId, PlayerId};
 
     use super::*;
@@ -348,7 +357,21 @@ mod tests {
                 idempotency_key: playgate_protocol::Text::default(),
             })
         };
+        let create = |bytes: usize| {
+            BackendCall::CreateGameSession(CreateGameSession {
+                fleet: "f".parse().expect("a fleet's name"),
+                name: playgate_protocol::Name::lossy("n"),
+                max_players: 1,
+                properties: List::first_of([("12345678".parse().expect("short"), "x".parse().expect("short"))]),
+                data: SessionData::new(vec![0; bytes]).expect("not too long"),
+                placement_timeout_ms: 0,
+                idempotency_key: playgate_protocol::Text::default(),
+            })
+        };
         for (call, expected) in [
+            (create(502), 1),
+            (create(503), 2),
+            (create(48 * 1_024), 97),
             (BackendCall::DescribeGameSession { session }, 1),
             (BackendCall::ListGameSessions { fleet: None, after: None }, LIST_COST),
             (reserve(0), 1),

@@ -13,6 +13,7 @@
 
 pub mod attack;
 pub mod coordinator;
+pub mod cpus;
 pub mod honest;
 pub mod report;
 pub mod run;

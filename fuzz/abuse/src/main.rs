@@ -8,12 +8,14 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use playgate_abuse::attack::{self, SCRIPTS};
 use playgate_abuse::coordinator::Coordinator;
+use playgate_abuse::cpus;
 use playgate_abuse::report::{head, line};
 use playgate_abuse::run::Arena;
 use playgate_abuse::storm::storm;
 use playgate_protocol::JoinKey;
 
-/// Attacks a coordinator on loopback while honest requests go on. Ends with 1 if one of them failed, or if the
+/// Attacks a coordinator on loopback while honest requests go on. Where there are two CPUs or more, the attacker has one
+/// of them to himself, and everybody else the others, before the attack as beside it. Ends with 1 if one of them failed, or if the
 /// coordinator died, panicked, or took more memory than is declared.
 #[derive(Parser)]
 struct Args {
@@ -52,6 +54,9 @@ enum Command {
         script: String,
         #[arg(long)]
         target: SocketAddr,
+        /// The one CPU that it runs on.
+        #[arg(long)]
+        cpu: Option<usize>,
     },
     /// Takes this much CPU time, in milliseconds.
     #[command(hide = true)]
@@ -59,6 +64,8 @@ enum Command {
         cpu_ms: u64,
         #[arg(long)]
         target: SocketAddr,
+        #[arg(long)]
+        cpu: Option<usize>,
     },
 }
 
@@ -69,12 +76,21 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let attackers_cpu = match &args.command {
+        Some(Command::Attack { cpu, .. } | Command::Burn { cpu, .. }) => {
+            cpu.iter().for_each(|cpu| cpus::keep_to(*cpu));
+            None
+        }
+        // Before there are threads, which inherit it, as the coordinator does.
+        None => cpus::leave_one(),
+        Some(_) => None,
+    };
     let mut runtime = match args.command {
         // One core of the machine is enough for an attacker; the others are for whom he attacks.
         Some(Command::Attack { .. }) => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
-    let outcome = runtime.enable_all().build().and_then(|runtime| runtime.block_on(run(args)));
+    let outcome = runtime.enable_all().build().and_then(|runtime| runtime.block_on(run(args, attackers_cpu)));
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -85,10 +101,10 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(mut args: Args) -> std::io::Result<bool> {
+async fn run(mut args: Args, attackers_cpu: Option<usize>) -> std::io::Result<bool> {
     let time = Duration::from_secs_f64(args.seconds);
     match args.command.take() {
-        None => scripts(&args, time).await,
+        None => scripts(&args, time, attackers_cpu).await,
         Some(Command::List) => {
             SCRIPTS.iter().for_each(|script| println!("{:<17} {}", script.name, script.what));
             Ok(true)
@@ -99,7 +115,7 @@ async fn run(mut args: Args) -> std::io::Result<bool> {
             println!("{}", serde_json::to_string_pretty(&storm)?);
             Ok(coordinator.trouble().is_none())
         }
-        Some(Command::Attack { script, target }) => {
+        Some(Command::Attack { script, target, .. }) => {
             let key = std::env::var("PLAYGATE_JOIN_KEY").ok();
             let key = key.map(|key| JoinKey::from_text(&key)).transpose().map_err(std::io::Error::other)?;
             let done = attack::run(&script, target, time, args.seed, key).await?;
@@ -113,11 +129,12 @@ async fn run(mut args: Args) -> std::io::Result<bool> {
     }
 }
 
-async fn scripts(args: &Args, time: Duration) -> std::io::Result<bool> {
+async fn scripts(args: &Args, time: Duration, attackers_cpu: Option<usize>) -> std::io::Result<bool> {
     if let Some(unknown) = args.scripts.iter().find(|name| SCRIPTS.iter().all(|script| script.name != **name)) {
         return Err(std::io::Error::other(format!("there is no script {unknown:?}; see: playgate-abuse list")));
     }
     let mut arena = Arena::open(&playgate(args)?, &std::env::current_exe()?, args.seed).await?;
+    arena.attackers_cpu = attackers_cpu;
     let mut rows = Vec::new();
     if !args.json {
         println!("{}", head());

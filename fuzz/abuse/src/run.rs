@@ -27,6 +27,8 @@ pub struct Arena {
     honest: Honest,
     attacker: PathBuf,
     seed: u64,
+    /// Which CPU the attacker keeps to.
+    pub attackers_cpu: Option<usize>,
 }
 
 impl Arena {
@@ -38,7 +40,7 @@ impl Arena {
         let (coordinator, operator) = Coordinator::start(playgate).await?;
         let honest = Honest::start(&coordinator, &operator).await?;
         honest.ask_for(Duration::from_millis(500)).await; // the first requests meet cold caches
-        Ok(Self { coordinator, operator, honest, attacker: attacker.to_owned(), seed })
+        Ok(Self { coordinator, operator, honest, attacker: attacker.to_owned(), seed, attackers_cpu: None })
     }
 
     /// Runs one script for this long. With a control it takes three times as long.
@@ -103,6 +105,7 @@ impl Arena {
         let mut command = Command::new(&self.attacker);
         command.args(arguments).args(["--target", &target, "--seed", &seed]);
         command.args(["--seconds", &time.as_secs_f64().to_string()]);
+        command.args(self.attackers_cpu.map(|cpu| format!("--cpu={cpu}")));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         command.env_remove("PLAYGATE_JOIN_KEY").envs(key.map(|key| ("PLAYGATE_JOIN_KEY", key)));
         let output = timeout(time + PATIENCE, command.output()).await.map_err(|_| io::ErrorKind::TimedOut)??;

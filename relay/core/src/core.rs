@@ -20,6 +20,7 @@ use crate::limits::{
     CLOSE_BYTES_MAX, NETWORKS, OPENS_PER_NETWORK_BURST, OPENS_PER_NETWORK_PER_SECOND, REPLY_BYTES_MAX, RESET_BURST,
     RESETS_PER_SECOND, SWEEP_EVERY, SWEEPS,
 };
+use crate::pace::Paces;
 use crate::repeats::Repeats;
 use crate::revoked::Revoked;
 use crate::table::{Found, Table};
@@ -121,6 +122,7 @@ pub struct Core {
     pub(crate) repeats: Repeats,
     pub(crate) hellos: Hellos,
     pub(crate) opens_of_networks: NetworkBuckets,
+    pub(crate) paces: Paces,
     pub(crate) revoked: Revoked,
     pub(crate) table: Table,
     pub(crate) counters: Counters,
@@ -151,6 +153,7 @@ impl Core {
             repeats: Repeats::new(),
             hellos: Hellos::new(key(b"playgate v1 relay hellos")),
             opens_of_networks: NetworkBuckets::new(key(b"playgate v1 relay opens"), OPENS_OF_NETWORK, NETWORKS),
+            paces: Paces::new(),
             table: Table::new(config.core, config.epoch, generation, config.flows_max.min(crate::limits::FLOWS_MAX)),
             config,
             secrets: None,
@@ -387,6 +390,7 @@ impl Core {
 
     fn end(&mut self, slot: Slot, reason: Option<RefuseCode>) {
         let Some(mut flow) = self.table.remove(slot) else { return };
+        self.paces.keep(flow.player_session, flow.pace);
         if let Some(code) = reason {
             let mut datagram = Datagram::new();
             reply(&mut flow, &mut datagram, DataKind::Close, &[code as u8]);

@@ -9,13 +9,8 @@ use playgate_protocol::relay::{
 use playgate_protocol::{PlayerSessionId, ServerProcessId, TimeMs};
 
 use crate::DropReason;
-use crate::limits::{FLOW_BURST, PATH_CHALLENGE_EVERY};
-use playgate_protocol::rate::{Bucket, Rate};
-
-/// Datagrams that any flow may send at once, however low its rate: a handshake and its repetitions.
-const DATAGRAM_BURST_MIN: u32 = 32;
-/// Bytes likewise.
-const BYTE_BURST_MIN: u32 = 16 * PAYLOAD_BYTES_MAX as u32;
+use crate::limits::PATH_CHALLENGE_EVERY;
+use crate::pace::Pace;
 
 pub(crate) struct Flow {
     pub(crate) connection: ConnectionId,
@@ -25,10 +20,7 @@ pub(crate) struct Flow {
     pub(crate) player: SocketAddr,
     /// Sequence number of the datagram that showed that the player receives there.
     pub(crate) proven_from: u64,
-    datagrams: Bucket,
-    bytes: Bucket,
-    datagrams_per_second: u32,
-    bytes_per_second: u32,
+    pub(crate) pace: Pace,
     pub(crate) heard_at: Duration,
     challenge_from: Duration,
     pub(crate) valid_until_ms: TimeMs,
@@ -59,6 +51,7 @@ impl Flow {
         keys: TrafficKeys,
         connection: ConnectionId,
         opened_us: u64,
+        pace: Pace,
     ) -> Self {
         Self {
             connection,
@@ -67,10 +60,7 @@ impl Flow {
             down_sequence: 0,
             player: from,
             proven_from: 0,
-            datagrams: Bucket::default(),
-            bytes: Bucket::default(),
-            datagrams_per_second: claims.packets_per_second,
-            bytes_per_second: claims.bytes_per_second,
+            pace,
             heard_at: now,
             challenge_from: now,
             valid_until_ms: claims.valid_until_ms,
@@ -97,17 +87,10 @@ impl Flow {
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(DropReason::TooLong);
         }
-        if !self.pays(now, payload.len()) {
+        if !self.pace.pays(now, payload.len()) {
             return Err(DropReason::FlowRate);
         }
         Ok(Taken { kind: header.kind, is_newest, sequence })
-    }
-
-    fn pays(&mut self, now: Duration, len: usize) -> bool {
-        let datagrams = rate(self.datagrams_per_second, DATAGRAM_BURST_MIN);
-        let bytes = rate(self.bytes_per_second, BYTE_BURST_MIN);
-        let len = u32::try_from(len).expect("a datagram has at most 65,535 bytes");
-        self.datagrams.take(now, datagrams, 1) && self.bytes.take(now, bytes, len)
     }
 
     /// Whether to ask for a proof of a new address; not for each datagram from there.
@@ -124,10 +107,4 @@ impl Flow {
         self.keys.down.write(kind, self.down_sequence, self.connection, payload, header);
         self.down_sequence += 1;
     }
-}
-
-fn rate(per_second: u32, burst_min: u32) -> Rate {
-    let burst = u64::from(per_second) * u64::try_from(FLOW_BURST.as_millis()).expect("less than a second") / 1_000;
-    let burst = u32::try_from(burst).expect("a quarter of a u32").max(burst_min);
-    Rate { per_second, burst }
 }

@@ -21,6 +21,7 @@ mod flow;
 mod hellos;
 pub mod limits;
 mod open;
+mod pace;
 mod repeats;
 mod revoked;
 mod table;

@@ -44,6 +44,8 @@ pub const RESETS_PER_SECOND: u32 = 5_000;
 pub const RESET_BURST: u32 = 1_000;
 /// A flow may send this much of its rate at once.
 pub const FLOW_BURST: Duration = Duration::from_millis(250);
+/// Players whose flow has ended, and who have no more of their rate when they open the next one, at once, in 192 KiB.
+pub const PACES_REMEMBERED: usize = 4_096;
 /// A flow is asked at most this often whether it receives at the address it sends from.
 pub const PATH_CHALLENGE_EVERY: Duration = Duration::from_millis(200);
 /// How long a path challenge is good: one to two of these.

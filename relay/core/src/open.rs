@@ -54,6 +54,7 @@ impl Core {
         secrets: &Secrets,
     ) -> Result<Verdict, DropReason> {
         let before = self.table.of_player(&claims.player_session).and_then(|slot| self.table.get(slot));
+        let pace_before = before.map(|flow| flow.pace);
         if let Some(flow) = before.filter(|flow| open.relay_time_us <= flow.opened_us) {
             let connection = flow.connection;
             // The same once more means that the ACCEPT was lost. Any other is an old one that somebody repeats, or the
@@ -73,7 +74,11 @@ impl Core {
         }
         let connection = self.table.next_connection(&claims.player_session).expect("the table is not full");
         let keys = claims.flow_key.traffic_keys(&open.nonce, open.relay_time_us, connection);
-        let flow = Flow::new(now.clock, from, claims, keys, connection, open.relay_time_us);
+        if let Some(pace) = pace_before {
+            self.paces.keep(claims.player_session, pace);
+        }
+        let pace = self.paces.of(claims);
+        let flow = Flow::new(now.clock, from, claims, keys, connection, open.relay_time_us, pace);
         self.counters.opened += 1;
         self.counters.reopened += u64::from(self.table.insert(flow));
         self.accept(now, open, claims, secrets, connection);

@@ -63,6 +63,7 @@ impl Model {
             return told.drops(DropReason::Tag, "R1");
         }
         flow.taken.insert(sequence);
+        flow.account.tried += 1;
         flow.heard_at = told.now.clock;
         if len > PAYLOAD_BYTES_MAX {
             return told.drops(DropReason::TooLong, "R7");
@@ -70,7 +71,8 @@ impl Model {
         if told.verdict == Verdict::Drop(DropReason::FlowRate) {
             return must(rate::may_forbid(flow, len), "R10", || format!("{flow:?} is within its rate"));
         }
-        (flow.paid, flow.paid_bytes) = (flow.paid + 1, flow.paid_bytes + len as u64);
+        flow.account.paid += 1;
+        flow.account.paid_bytes += len as u64;
         must(rate::is_kept(flow, told.now.clock), "R10", || format!("{flow:?} is beyond its rate"))?;
         let is_newest = newest.is_none_or(|newest| sequence > newest);
         let asks = flow.at != told.from && is_newest;

@@ -208,7 +208,11 @@ impl Model {
         let place = before.map_or(!self.flows.contains_key(&slot), |before| before == slot);
         must(place, "R8", || format!("{} had slot {before:?} and gets {slot}", claims.player_session))?;
         self.announced.push_back((claims.player_session, told.from));
-        self.flows.insert(slot, Flow::new(told.now, told.from, claims, connection, opened));
+        if let Some(before) = before.and_then(|slot| self.flows.get(&slot)) {
+            self.keep_account(claims.player_session, before.account);
+        }
+        let account = self.account_of(told.now, &claims);
+        self.flows.insert(slot, Flow::new(told.now, told.from, claims, connection, opened, account));
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use playgate_protocol::PlayerSessionId;
 use playgate_protocol::relay::{ConnectionId, HEADER_BYTES, PASS_BYTES, Pass, PassClaims, RefuseCode};
-use playgate_relay_core::limits::{SWEEP_EVERY, SWEEPS};
+use playgate_relay_core::limits::{PACES_REMEMBERED, SWEEP_EVERY, SWEEPS};
 use playgate_relay_core::{Closed, Config, Now, Output, Secrets, Slot};
 
 use super::address::Addresses;
@@ -38,7 +38,6 @@ pub(super) struct Flow {
     pub(super) claims: PassClaims,
     /// Nonce and relay time of its OPEN.
     pub(super) opened: ([u8; 16], u64),
-    pub(super) opened_at: Duration,
     pub(super) heard_at: Duration,
     /// Where its player has shown that he receives.
     pub(super) at: SocketAddr,
@@ -46,9 +45,7 @@ pub(super) struct Flow {
     pub(super) at_since: Option<u32>,
     pub(super) taken: BTreeSet<u32>,
     pub(super) challenge_from: Duration,
-    /// Datagrams and bytes that were within its rate.
-    pub(super) paid: u64,
-    pub(super) paid_bytes: u64,
+    pub(super) account: Account,
     pub(super) forwarded: u64,
     /// Next number towards the player.
     pub(super) down: u32,
@@ -63,24 +60,40 @@ impl Flow {
         claims: PassClaims,
         connection: ConnectionId,
         opened: ([u8; 16], u64),
+        account: Account,
     ) -> Self {
         Self {
             connection,
             claims,
             opened,
-            opened_at: now.clock,
             heard_at: now.clock,
             at: from,
             at_since: None,
             taken: BTreeSet::new(),
             challenge_from: now.clock,
-            paid: 0,
-            paid_bytes: 0,
+            account,
             forwarded: 0,
             down: 0,
             overdue: 0,
         }
     }
+}
+
+/// What a player sent through his flows, one after the other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Account {
+    pub(super) since: Duration,
+    pub(super) tried: u64,
+    /// Datagrams and bytes that were within his rate.
+    pub(super) paid: u64,
+    pub(super) paid_bytes: u64,
+    /// Of the pass.
+    pub(super) rate: (u32, u32),
+}
+
+fn place_of(player: &PlayerSessionId) -> u64 {
+    let random = player.as_bytes().last_chunk().expect("an id has 16 bytes");
+    u64::from_be_bytes(*random) % PACES_REMEMBERED as u64
 }
 
 /// What everybody knows, whichever start of the relay it was.
@@ -102,6 +115,8 @@ pub(super) struct Model {
     pub(super) is_draining: bool,
     pub(super) revoked: BTreeMap<PlayerSessionId, u64>,
     pub(super) flows: BTreeMap<Slot, Flow>,
+    /// Of flows that have ended, by place: two players who meet in one of 4,096 forget each other's.
+    pub(super) accounts: BTreeMap<u64, (PlayerSessionId, Account)>,
     pub(super) addresses: Addresses,
     /// Given out by this start.
     pub(super) given: BTreeSet<ConnectionId>,
@@ -129,6 +144,7 @@ impl Model {
             is_draining: false,
             revoked: BTreeMap::new(),
             flows: BTreeMap::new(),
+            accounts: BTreeMap::new(),
             addresses: Addresses::default(),
             given: BTreeSet::new(),
             cookies: BTreeSet::new(),
@@ -140,6 +156,19 @@ impl Model {
             announced: VecDeque::new(),
             closing: None,
         }
+    }
+
+    pub(super) fn keep_account(&mut self, player: PlayerSessionId, account: Account) {
+        self.accounts.insert(place_of(&player), (player, account));
+    }
+
+    /// Closing a flow and opening the next one earns nothing.
+    pub(super) fn account_of(&self, now: Now, claims: &PassClaims) -> Account {
+        let rate = (claims.packets_per_second, claims.bytes_per_second);
+        let kept = self.accounts.get(&place_of(&claims.player_session));
+        let kept = kept.filter(|(of, account)| *of == claims.player_session && account.rate == rate);
+        let fresh = Account { since: now.clock, tried: 0, paid: 0, paid_bytes: 0, rate };
+        kept.map_or(fresh, |(_, account)| *account)
     }
 
     pub(super) fn slot_of(&self, player: &PlayerSessionId) -> Option<Slot> {
@@ -206,6 +235,7 @@ impl Model {
             return must(false, "R8", || format!("{closed:?}, and there is no flow"));
         };
         let player = flow.claims.player_session;
+        self.keep_account(player, flow.account);
         let is_right = match closed.reason {
             Some(RefuseCode::Revoked) => self.revoked.contains_key(&player),
             Some(RefuseCode::Expired) => now.ms >= flow.claims.valid_until_ms,

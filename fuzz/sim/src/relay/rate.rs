@@ -13,15 +13,16 @@ const SECOND_NS: u128 = 1_000_000_000;
 /// Whether the rate can forbid one more datagram of this length.
 pub(super) fn may_forbid(flow: &Flow, len: usize) -> bool {
     let (datagrams, bytes) = (flow.claims.packets_per_second, flow.claims.bytes_per_second);
-    let tried = flow.taken.len() as u64;
-    datagrams == 0 || bytes == 0 || tried > BURST || flow.paid_bytes + len as u64 > BURST_BYTES
+    let account = &flow.account;
+    datagrams == 0 || bytes == 0 || account.tried > BURST || account.paid_bytes + len as u64 > BURST_BYTES
 }
 
-/// Whether what passed is no more than a burst, and what the rate has earned since the flow was opened.
+/// Whether what passed is no more than a burst, and what the rate has earned since the player's first flow was opened.
 pub(super) fn is_kept(flow: &Flow, now: Duration) -> bool {
-    let elapsed = now.saturating_sub(flow.opened_at);
-    fits(flow.paid, flow.paid, flow.claims.packets_per_second, BURST, elapsed)
-        && fits(flow.paid_bytes, flow.paid, flow.claims.bytes_per_second, BURST_BYTES, elapsed)
+    let account = &flow.account;
+    let elapsed = now.saturating_sub(account.since);
+    fits(account.paid, account.paid, flow.claims.packets_per_second, BURST, elapsed)
+        && fits(account.paid_bytes, account.paid, flow.claims.bytes_per_second, BURST_BYTES, elapsed)
 }
 
 /// Each of the datagrams may be rounded down by a nanosecond.

@@ -391,6 +391,36 @@ fn a_flow_keeps_to_its_rate() {
 }
 
 #[test]
+fn whoever_opens_again_and_again_sends_no_more_for_that() {
+    let slow = PassClaims { packets_per_second: 100, ..claims(1) };
+    let mut world = World::new();
+    let mut forwarded = 0;
+    for round in 0..10 {
+        world.now += Duration::from_millis(10);
+        let mut ann = world.player_with(1, &slow);
+        world.exchange(&mut ann);
+        assert_eq!(ann.flow.state(), FlowState::Open);
+        for _ in 0..100 {
+            let datagram = ann.wrapped(b"more");
+            forwarded += u32::from(world.send(&mut ann, &datagram) == Verdict::Forward(0));
+        }
+        if round % 2 == 0 {
+            ann.flow.close();
+            world.exchange(&mut ann);
+        }
+    }
+    assert_eq!(forwarded, 32 + 9, "a burst, and what 90 ms earn");
+    // A pass that allows more begins anew, and so does another player.
+    for claims in [claims(1), claims(2)] {
+        world.now += Duration::from_millis(10);
+        let mut other = world.player_with(1, &claims);
+        world.exchange(&mut other);
+        let datagram = other.wrapped(b"hello");
+        assert!(matches!(world.send(&mut other, &datagram), Verdict::Forward(_)));
+    }
+}
+
+#[test]
 fn a_prefix_that_opens_too_much_is_held_back_alone() {
     let mut world = World::new();
     let mut dropped = 0;
