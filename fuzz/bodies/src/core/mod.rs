@@ -208,6 +208,7 @@ impl History {
         self.core.handle(self.now, input.clone());
         let outputs = self.turn(Some(&input));
         verdict.judge(&outputs, &self.mem, &mut self.facts, self.now);
+        self.note_facts(); // with what was sold in this turn
         self.facts.judge_slots(&self.mem);
     }
 
@@ -232,11 +233,18 @@ impl History {
         let outputs = self.facts.absorb(&changes, turn.outputs, &self.mem);
         self.pending.push_back(Pending { rows: turn.rows, outputs, facts: Facts::default() });
         if self.holds {
-            self.pending.back_mut().expect("pushed just now").facts = self.facts.clone();
+            self.note_facts();
         } else {
             self.commit(usize::MAX);
         }
         decided
+    }
+
+    /// What binds when the last turn is on the disk.
+    fn note_facts(&mut self) {
+        if let Some(last) = self.pending.back_mut() {
+            last.facts = self.facts.clone();
+        }
     }
 
     /// The disk catches up by so many turns; what waited for them leaves.
