@@ -87,7 +87,8 @@ impl Core {
         if fleet.placing.len() >= PLACING_MAX {
             return Err(refused(ErrorCode::Busy, "too many game sessions wait for a process of this fleet"));
         }
-        if self.placing_data_bytes + call.data.len() > self.bounds.placing_data_bytes {
+        let is_too_much = self.placing_data_bytes + call.data.len() > self.bounds.placing_data_bytes;
+        if !call.data.is_empty() && is_too_much && self.choose_process(&call.fleet).is_none() {
             let text =
                 "the game sessions that wait for a process bring too much data; keep more processes, or bring less";
             return Err(refused(ErrorCode::Busy, text));

@@ -56,11 +56,11 @@ mod tests {
         let mut repeats = Repeats::new();
         let mac = [7; 16];
         // As a player does who gets no answer.
-        for ms in [0, 250, 750, 1_750, 2_750] {
+        for ms in [0, 250, 500, 750, 1_000, 1_500, 2_500] {
             assert!(repeats.take(Duration::from_millis(ms), &mac), "{ms}");
         }
-        let flood = (2_751..10_000).filter(|ms| repeats.take(Duration::from_millis(*ms), &mac)).count();
-        assert_eq!(flood, 3);
+        let flood = (2_501..10_000).filter(|ms| repeats.take(Duration::from_millis(*ms), &mac)).count();
+        assert_eq!(flood, 1);
         assert!(repeats.take(Duration::from_millis(2_751), &[8; 16]));
     }
 }

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use playgate_protocol::Ticket;
 use tokio::net::UdpSocket;
 
-use crate::player::{JoinError, Joined, is_about_the_path, join, join_on};
-use crate::relay::{RelayAccess, RelayError, RelaySocket};
+use crate::player::{JoinError, Joined, is_about_the_path, join, join_on, of_family, wildcard};
+use crate::relay::{RelayAccess, RelayError, RelaySocket, SendError};
 
 /// A socket that is connected with a game server, as far as UDP goes.
 pub enum Connection {
@@ -45,7 +45,8 @@ impl fmt::Debug for Connection {
 }
 
 /// Joins the way that the ticket shows: through one of its relays, and straight if none of them leads to the server and
-/// the ticket says where that is. With both ways open each has half of `timeout`.
+/// the ticket says where that is. With both ways open each has half of `timeout`; of the relays' time three quarters are for
+/// finding one, shared by their addresses.
 ///
 /// Whoever lost the connection for good calls it again, with the same ticket or a newer one.
 ///
@@ -72,10 +73,14 @@ async fn through(
     timeout: Duration,
 ) -> Result<(Connection, Joined), JoinError> {
     let begun = Instant::now();
-    // A relay answers at once or not at all; the server may be busy.
-    let relay = RelaySocket::open(relays, timeout / 2).await.map_err(JoinError::Relay)?;
-    let joined = relay.join(ticket, timeout.saturating_sub(begun.elapsed())).await?;
-    Ok((Connection::Relayed(Box::new(relay)), joined))
+    let relay = RelaySocket::open(relays, timeout * 3 / 4).await.map_err(JoinError::Relay)?;
+    match relay.join(ticket, timeout.saturating_sub(begun.elapsed())).await {
+        Ok(joined) => Ok((Connection::Relayed(Box::new(relay)), joined)),
+        Err(error) => {
+            relay.close().await; // it has room at once
+            Err(error)
+        }
+    }
 }
 
 impl Connection {
@@ -88,17 +93,21 @@ impl Connection {
         }
     }
 
-    /// Sends a datagram of the game to the server. What cannot be sent at this moment is lost, as on any network.
+    /// Sends a datagram of the game to the server. What cannot be sent at this moment, because the network is away or the
+    /// flow is being opened again, is lost, as on any network.
     ///
     /// # Errors
-    /// [`RelayError::Send`] through a relay, if the datagram is too long or the flow is not open; [`RelayError::Socket`].
+    /// [`RelayError::Send`] through a relay, if the datagram is too long or the flow is over; [`RelayError::Socket`].
     pub async fn send(&self, datagram: &[u8]) -> Result<(), RelayError> {
         match self {
             Self::Direct { socket, server } => match socket.send_to(datagram, server).await {
                 Err(error) if !is_about_the_path(&error) => Err(RelayError::Socket(error)),
                 _ => Ok(()),
             },
-            Self::Relayed(relay) => relay.send(datagram).await,
+            Self::Relayed(relay) => match relay.send(datagram).await {
+                Err(RelayError::Send(SendError::NotOpen)) if relay.is_opening() => Ok(()),
+                outcome => outcome,
+            },
         }
     }
 
@@ -122,14 +131,16 @@ impl Connection {
         }
     }
 
-    /// Shows the ticket once more, from the same socket: for a server that does not know the player any more.
+    /// Shows the ticket once more, from the same socket: for a server that does not know the player any more. When the
+    /// way itself is lost, [`connect`] finds another one.
     ///
     /// # Errors
     /// [`JoinError`]
     pub async fn rejoin(&mut self, ticket: &Ticket, timeout: Duration) -> Result<Joined, JoinError> {
         match self {
             Self::Direct { socket, server } => {
-                let joined = join_on(socket, ticket, timeout).await?;
+                let local = socket.local_addr().map_err(JoinError::Socket)?;
+                let joined = join_on(socket, &of_family(ticket, wildcard(&local)), timeout).await?;
                 *server = joined.server;
                 Ok(joined)
             }

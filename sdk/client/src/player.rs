@@ -290,14 +290,14 @@ fn families(ticket: &Ticket) -> Vec<IpAddr> {
     families
 }
 
-fn wildcard(address: &SocketAddr) -> IpAddr {
+pub(crate) fn wildcard(address: &SocketAddr) -> IpAddr {
     match address {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 
-fn of_family(ticket: &Ticket, family: IpAddr) -> Ticket {
+pub(crate) fn of_family(ticket: &Ticket, family: IpAddr) -> Ticket {
     let mut ticket = ticket.clone();
     let addresses = ticket.addresses.iter().filter(|address| wildcard(address) == family).copied();
     ticket.addresses = playgate_protocol::List::first_of(addresses.collect::<Vec<_>>());

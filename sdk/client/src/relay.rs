@@ -139,6 +139,10 @@ impl RelaySocket {
         self.with(|flow| flow.state())
     }
 
+    pub(crate) fn is_opening(&self) -> bool {
+        matches!(self.state(), FlowState::Knocking | FlowState::Opening)
+    }
+
     /// The last round trip between player and relay that was measured.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
@@ -236,7 +240,10 @@ impl RelaySocket {
             flow.handle_timeout(now);
             received.filter(|_| is_payload).map(|(len, _)| HEADER_BYTES..len)
         });
-        self.flush().await;
+        // With a payload in the hand nothing is awaited, or whoever gives up at this moment loses it; the next turn sends.
+        if range.is_none() {
+            self.flush().await;
+        }
         Ok(range.map(|range| &datagram[range]))
     }
 

@@ -40,6 +40,8 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 const PING_AGAIN: Duration = Duration::from_secs(1);
 /// A flow whose PINGs are not answered for this long, and on which nothing else comes, is lost.
 const LOST_AFTER: Duration = Duration::from_secs(4);
+/// A flow that was open and is lost is looked for this long: a relay starts again, a phone leaves a tunnel.
+const REOPEN_FOR: Duration = Duration::from_secs(30);
 /// Asked for with the next PING after this.
 const RENEW_EVERY: Duration = Duration::from_millis(RENEW_EVERY_MS);
 /// Control datagrams that wait to be sent. One more than a caller that sends them in time can see.
@@ -145,8 +147,8 @@ struct Live {
 }
 
 impl PlayerFlow {
-    /// Begins to open the flow. `seed` is random; `now` is a monotonic clock's. An attempt that gets no answer within
-    /// `give_up_after` ends as [`FlowState::TimedOut`].
+    /// Begins to open the flow. `seed` is random; `now` is a monotonic clock's. Without an answer within `give_up_after` it
+    /// ends as [`FlowState::TimedOut`]; once it was open, it is opened again for at least 30 s.
     #[must_use]
     pub fn new(access: RelayAccess, seed: [u8; 32], give_up_after: Duration, now: Duration) -> Self {
         let mut flow = Self {
@@ -166,6 +168,7 @@ impl PlayerFlow {
             outgoing: VecDeque::with_capacity(OUTGOING_MAX),
         };
         flow.begin(now);
+        flow.give_up_at = now.saturating_add(give_up_after);
         flow
     }
 
@@ -369,13 +372,13 @@ impl PlayerFlow {
     /// A new attempt, with a nonce of its own.
     fn begin(&mut self, now: Duration) {
         self.live = None;
-        self.give_up_at = now.saturating_add(self.give_up_after);
-        self.repetitions = 0;
+        self.give_up_at = now.saturating_add(self.give_up_after.max(REOPEN_FOR));
         self.knock(now);
     }
 
     fn knock(&mut self, now: Duration) {
         self.attempts += 1;
+        self.repetitions = 0;
         let nonce = hmac::sign(&self.nonces, &self.attempts.to_le_bytes());
         self.nonce = *nonce.as_ref().first_chunk().expect("HMAC-SHA256 has 32 bytes");
         self.state = FlowState::Knocking;
