@@ -10,11 +10,15 @@ mod pump;
 mod serve;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::args::{Args, Command};
 use crate::error::Failure;
+
+/// From the end of the work to the end of the process.
+const LEFT_OVERS_MAX: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     abort_on_panic();
@@ -24,7 +28,11 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::setup(format!("the runtime does not start: {error}")).report(),
     };
-    match runtime.block_on(run(args)) {
+    let outcome = runtime.block_on(run(args));
+    // Everything that counts is done and said. Nothing that is left over, such as a write that hangs on a bad disk, may
+    // keep a service manager from starting the next one.
+    runtime.shutdown_timeout(LEFT_OVERS_MAX);
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
